@@ -31,6 +31,10 @@ class Clock(Protocol):
         """Return after `seconds` of this clock's time."""
         ...
 
+    def pause(self, seconds: float) -> None:
+        """Block the thread for `seconds`: for commands that have no event loop."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -43,6 +47,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def pause(self, seconds: float) -> None:
+        _time.sleep(seconds)
 
 
 _current: Clock = SystemClock()
@@ -77,6 +84,11 @@ def now() -> datetime:
 async def sleep(seconds: float) -> None:
     """Sleep for `seconds`."""
     await _current.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    """Block the thread for `seconds`; only where there is no event loop."""
+    _current.pause(seconds)
 
 
 async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:

@@ -1,0 +1,1 @@
+"""What `pynetes up` does: certificates, kubeconfigs, nodes, and the supervisor that keeps the components running."""

@@ -1,0 +1,194 @@
+"""What a cluster on this machine is: its name, its addresses, its nodes, and where its files lie.
+
+A `Cluster` is plain data, stored as `cluster.json` in the cluster's state directory and never changed by a running
+component. Everything else (file names, address ranges) is derived from it here and nowhere else. Several clusters
+live side by side because each has an index from which all its address ranges follow.
+"""
+
+import ipaddress
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+DEFAULT_NAME = "default"
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")
+MAX_CLUSTERS = 64
+
+
+class ClusterError(Exception):
+    """Something the user can understand and mend; the command line prints its text and exits with 1."""
+
+
+def state_root() -> Path:
+    """The directory that holds every cluster of this user: `/var/lib/pynetes` for root, in the home otherwise."""
+    if chosen := os.environ.get("PYNETES_STATE_DIR"):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/pynetes")
+    data_home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data_home) / "pynetes"
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The address ranges of one cluster, all derived from its index."""
+
+    index: int
+
+    @property
+    def bridge(self) -> str:
+        """The host's address on the link to its nodes: where nodes and pods find the API server."""
+        return f"10.89.{self.index}.1"
+
+    @property
+    def node_link(self) -> str:
+        """The link between the host and the nodes."""
+        return f"10.89.{self.index}.0/25"
+
+    @property
+    def load_balancers(self) -> str:
+        """Addresses for services of type LoadBalancer."""
+        return f"10.89.{self.index}.128/25"
+
+    @property
+    def pods(self) -> str:
+        """Pod addresses; each node has a /24 of it."""
+        return f"10.{244 - self.index}.0.0/16"
+
+    @property
+    def services(self) -> str:
+        """Cluster IPs."""
+        return f"10.{96 + self.index}.0.0/16"
+
+    @property
+    def kubernetes_service(self) -> str:
+        """The cluster IP of the service `kubernetes`: the first of the range."""
+        return str(ipaddress.ip_network(self.services)[1])
+
+    @property
+    def dns(self) -> str:
+        """The cluster IP of the service `kube-dns`: the tenth of the range."""
+        return str(ipaddress.ip_network(self.services)[10])
+
+    def node_address(self, number: int) -> str:
+        """The address of node `number`, counted from 1."""
+        return f"10.89.{self.index}.{number + 1}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster: what `cluster.json` says, and every path and name that follows from it."""
+
+    name: str
+    index: int = 0
+    node_count: int = 1
+    api_port: int = 6443
+    domain: str = "cluster.local"
+    upstream_dns: list[str] = field(default_factory=list)
+
+    @property
+    def ranges(self) -> Ranges:
+        """Its address ranges."""
+        return Ranges(self.index)
+
+    @property
+    def directory(self) -> Path:
+        """Its state directory."""
+        return state_root() / self.name
+
+    @property
+    def nodes(self) -> list[str]:
+        """Node names in order; empty for a control plane alone."""
+        return [f"node-{number}" for number in range(1, self.node_count + 1)]
+
+    @property
+    def context(self) -> str:
+        """The name of its context, cluster and user in the user's kubeconfig."""
+        return f"pynetes-{self.name}"
+
+    @property
+    def server(self) -> str:
+        """Where this machine finds the API server."""
+        return f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def node_server(self) -> str:
+        """Where nodes and pods find the API server."""
+        return f"https://{self.ranges.bridge}:6443"
+
+    def path(self, *parts: str) -> Path:
+        """A path below its state directory."""
+        return self.directory.joinpath(*parts)
+
+    def kubeconfig(self, who: str) -> Path:
+        """The kubeconfig of one identity: `admin`, `controller-manager`, `kubelet-node-1`, …"""
+        return self.path("kubeconfig", f"{who}.conf")
+
+    def log(self, component: str) -> Path:
+        """The log file of one component."""
+        return self.path("logs", f"{component}.log")
+
+    def node_path(self, node: str, *parts: str) -> Path:
+        """A path that belongs to one node alone."""
+        return self.path("nodes", node, *parts)
+
+    def containerd_socket(self, node: str) -> Path:
+        """The socket of a node's containerd. Kept short: a socket's path has at most 107 characters."""
+        return self.node_path(node, "containerd.sock")
+
+    def node_number(self, node: str) -> int:
+        """A node's number, from 1."""
+        return self.nodes.index(node) + 1
+
+    def save(self) -> None:
+        """Write `cluster.json`, whole or not at all."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = self.path("cluster.json")
+        draft = target.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        draft.replace(target)
+
+    def remove_files(self) -> None:
+        """Remove the state directory; nothing may be running or mounted below it any more."""
+        shutil.rmtree(self.directory, ignore_errors=False)
+
+
+def check_name(name: str) -> str:
+    """A cluster name is part of file, interface and context names, so it is a short DNS label."""
+    if not _NAME.match(name):
+        raise ClusterError(
+            f"invalid cluster name {name!r}: use at most 32 lower-case letters, digits and '-', "
+            "starting and ending with a letter or digit"
+        )
+    return name
+
+
+def load(name: str) -> Cluster | None:
+    """The cluster called `name`, or None if there is none."""
+    file = state_root() / check_name(name) / "cluster.json"
+    try:
+        return Cluster(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ClusterError(f"{file} cannot be read ({error}); `pynetes delete --name {name}` removes it") from error
+
+
+def require(name: str) -> Cluster:
+    """The cluster called `name`; raises ClusterError if there is none."""
+    cluster = load(name)
+    if cluster is None:
+        others = ", ".join(c.name for c in list_all())
+        hint = f"there are: {others}" if others else "`pynetes up` starts one"
+        raise ClusterError(f"no cluster named {name!r}; {hint}")
+    return cluster
+
+
+def list_all() -> list[Cluster]:
+    """Every cluster of this user, by name."""
+    root = state_root()
+    names = sorted(file.parent.name for file in root.glob("*/cluster.json")) if root.is_dir() else []
+    return [cluster for name in names if (cluster := load(name)) is not None]
