@@ -1,0 +1,1 @@
+"""The container runtime: CRI messages, an async client, and the stream of container events."""
