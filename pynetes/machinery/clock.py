@@ -81,6 +81,11 @@ def now() -> datetime:
     return datetime.fromtimestamp(_current.time(), UTC)
 
 
+def from_timestamp(seconds: float) -> datetime:
+    """The moment `seconds` after the epoch, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 async def sleep(seconds: float) -> None:
     """Sleep for `seconds`."""
     await _current.sleep(seconds)

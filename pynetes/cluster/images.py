@@ -1,0 +1,97 @@
+"""Images in a cluster's nodes: load an archive, build from a Dockerfile, list, remove.
+
+There is no registry in between: an image goes from a file into the containerd of every node, under the name that a
+manifest gives it. Building is buildah's work, in its chroot mode that needs neither a daemon nor another namespace.
+"""
+
+import asyncio
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pynetes.cluster import units
+from pynetes.cluster.config import Cluster, ClusterError
+from pynetes.cluster.containerd import ContainerdError
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image on a node."""
+
+    name: str
+    node: str
+    size: str
+
+
+def full_name(name: str) -> str:
+    """The name as containerd and the kubelet know it: with registry, path and tag (`app` is `docker.io/library/app:latest`)."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif "." not in first and ":" not in first and first != "localhost":
+        name = f"docker.io/{name}"
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
+async def load(cluster: Cluster, archive: Path) -> list[str]:
+    """Load an OCI or Docker archive into every node; returns the names it brought."""
+    if not archive.is_file():
+        raise ClusterError(f"{archive}: no such file")
+    try:
+        found = await asyncio.gather(*(units.runtime(cluster, node).import_image(archive) for node in cluster.nodes))
+    except ContainerdError as error:
+        raise ClusterError(f"cannot load {archive}: {error}") from error
+    return sorted({name for names in found for name in names})
+
+
+async def build(cluster: Cluster, context: Path, dockerfile: Path | None, name: str) -> str:
+    """Build the image of a directory with a Dockerfile and load it into every node; returns its full name."""
+    if not context.is_dir():
+        raise ClusterError(f"{context}: no such directory")
+    reference = full_name(name)
+    with tempfile.TemporaryDirectory(prefix="pynetes-build-") as scratch:
+        archive = Path(scratch, "image.tar")
+        storage = ["--root", f"{scratch}/root", "--runroot", f"{scratch}/run", "--storage-driver", "vfs"]
+        environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
+        file = ["--file", str(dockerfile)] if dockerfile else []
+        for step in (
+            ["buildah", *storage, "build", "--layers=false", *file, "--tag", reference, str(context)],
+            ["buildah", *storage, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}"],
+        ):
+            try:
+                result = await asyncio.to_thread(
+                    subprocess.run, step, env=environment, capture_output=True, text=True, check=False
+                )
+            except FileNotFoundError as error:
+                raise ClusterError("buildah is not installed: apt-get install buildah") from error
+            if result.returncode != 0:
+                raise ClusterError(f"the build of {context} failed:\n{(result.stderr or result.stdout).strip()}")
+        await load(cluster, archive)
+    return reference
+
+
+async def remove(cluster: Cluster, name: str) -> None:
+    """Remove an image from every node; raises ClusterError if no node has it."""
+    reference = full_name(name)
+    if not any(image.name == reference for image in await listing(cluster)):
+        raise ClusterError(f"no image {reference} on any node; `pynetes image ls` lists them")
+    for node in cluster.nodes:
+        await units.runtime(cluster, node).ctr("images", "rm", reference)
+
+
+async def listing(cluster: Cluster) -> list[Image]:
+    """Every named image on every node."""
+    images = []
+    for node in cluster.nodes:
+        try:
+            lines = (await units.runtime(cluster, node).ctr("images", "ls")).splitlines()[1:]
+        except ContainerdError as error:
+            raise ClusterError(f"cannot list the images of {node}: {error}") from error
+        for line in lines:
+            cells = line.split()
+            if len(cells) > 4 and not cells[0].startswith("sha256:") and "@sha256:" not in cells[0]:
+                images.append(Image(cells[0], node, " ".join(cells[3:5])))
+    return images

@@ -1,0 +1,166 @@
+"""The processes of a cluster, as data: what runs, with which arguments, in which network namespace.
+
+The supervisor reads this table; nothing else knows how a component is started. Arguments are upstream's flags, so a
+unit's line is also how that component is run alone: `python -m pynetes.kubelet …`.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pynetes.cluster import containerd, netns
+from pynetes.cluster.config import Cluster
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One supervised process: either a pynetes module forked from the supervisor, or a program."""
+
+    name: str
+    module: str = ""
+    command: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    netns: str = ""
+    node: str = ""
+
+    def command_line(self) -> list[str]:
+        """What to type to run this unit alone (in its network namespace, if it has one)."""
+        enter = ["nsenter", f"--net=/run/netns/{self.netns}"] if self.netns else []
+        return [*enter, *(self.command or [sys.executable, "-m", self.module]), *self.arguments]
+
+
+def flags(**values: str | int | Path | list[str] | None) -> list[str]:
+    """`--long-name=value` for each keyword that has a value; a list repeats the flag."""
+    out: list[str] = []
+    for keyword, value in values.items():
+        given = value if isinstance(value, list) else [value]
+        out += [f"--{keyword.replace('_', '-')}={item}" for item in given if item is not None]
+    return out
+
+
+def apiserver(cluster: Cluster) -> Unit:
+    """The API server. With nodes it also listens on the bridge, where they find it."""
+    pki = cluster.path("pki")
+    ranges = cluster.ranges
+    binds = [f"127.0.0.1:{cluster.api_port}"] + ([f"{ranges.bridge}:6443"] if cluster.nodes else [])
+    return Unit(
+        "apiserver",
+        "pynetes.apiserver",
+        arguments=flags(
+            bind_address=binds,
+            secure_port=cluster.api_port,
+            advertise_address=ranges.bridge if cluster.nodes else "127.0.0.1",
+            tls_cert_file=pki / "apiserver.crt",
+            tls_private_key_file=pki / "apiserver.key",
+            client_ca_file=pki / "ca.crt",
+            service_account_key_file=pki / "sa.pub",
+            service_account_signing_key_file=pki / "sa.key",
+            service_account_issuer=f"https://kubernetes.default.svc.{cluster.domain}",
+            service_cluster_ip_range=ranges.services,
+            storage=f"sqlite:///{cluster.path('store.db')}",
+            kubelet_client_certificate=pki / "apiserver-kubelet-client.crt",
+            kubelet_client_key=pki / "apiserver-kubelet-client.key",
+            kubelet_certificate_authority=pki / "ca.crt",
+            requestheader_client_ca_file=pki / "front-proxy-ca.crt",
+            requestheader_allowed_names="front-proxy-client",
+            proxy_client_cert_file=pki / "front-proxy-client.crt",
+            proxy_client_key_file=pki / "front-proxy-client.key",
+        ),
+    )
+
+
+def controller_manager(cluster: Cluster) -> Unit:
+    """The controllers."""
+    pki = cluster.path("pki")
+    return Unit(
+        "controller-manager",
+        "pynetes.controllers",
+        arguments=flags(
+            kubeconfig=cluster.kubeconfig("controller-manager"),
+            cluster_cidr=cluster.ranges.pods,
+            service_account_private_key_file=pki / "sa.key",
+            root_ca_file=pki / "ca.crt",
+            cluster_signing_cert_file=pki / "ca.crt",
+            cluster_signing_key_file=pki / "ca.key",
+        ),
+    )
+
+
+def scheduler(cluster: Cluster) -> Unit:
+    """The scheduler."""
+    return Unit("scheduler", "pynetes.scheduler", arguments=flags(kubeconfig=cluster.kubeconfig("scheduler")))
+
+
+def runtime(cluster: Cluster, node: str) -> containerd.Containerd:
+    """The containerd of one node."""
+    return containerd.Containerd(
+        root_dir=cluster.node_path(node, "containerd"),
+        socket=cluster.containerd_socket(node),
+        netns=netns.namespace_name(cluster.name, node),
+        sandbox_image=containerd.SANDBOX_IMAGE,
+        cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
+    )
+
+
+def kubelet(cluster: Cluster, node: str) -> Unit:
+    """A node's kubelet."""
+    pki = cluster.path("pki")
+    return Unit(
+        f"kubelet-{node}",
+        "pynetes.kubelet",
+        netns=netns.namespace_name(cluster.name, node),
+        node=node,
+        arguments=flags(
+            kubeconfig=cluster.kubeconfig(f"kubelet-{node}"),
+            hostname_override=node,
+            node_ip=cluster.ranges.node_address(cluster.node_number(node)),
+            root_dir=cluster.node_path(node, "kubelet"),
+            container_runtime_endpoint=f"unix://{cluster.containerd_socket(node)}",
+            pod_logs_dir=cluster.node_path(node, "pod-logs"),
+            cgroup_root=f"/pynetes/{cluster.name}/{node}",
+            cluster_dns=cluster.ranges.dns,
+            cluster_domain=cluster.domain,
+            tls_cert_file=pki / f"kubelet-server-{node}.crt",
+            tls_private_key_file=pki / f"kubelet-server-{node}.key",
+            client_ca_file=pki / "ca.crt",
+            pod_infra_container_image=containerd.SANDBOX_IMAGE,
+        ),
+    )
+
+
+def network(cluster: Cluster, node: str) -> Unit:
+    """A node's network agent: pod network, services, DNS."""
+    ranges = cluster.ranges
+    return Unit(
+        f"network-{node}",
+        "pynetes.network",
+        netns=netns.namespace_name(cluster.name, node),
+        node=node,
+        arguments=flags(
+            kubeconfig=cluster.kubeconfig(f"network-{node}"),
+            hostname_override=node,
+            node_ip=ranges.node_address(cluster.node_number(node)),
+            cluster_cidr=ranges.pods,
+            service_cluster_ip_range=ranges.services,
+            load_balancer_range=ranges.load_balancers,
+            cluster_dns=ranges.dns,
+            cluster_domain=cluster.domain,
+            upstream_dns=cluster.upstream_dns or None,
+            cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
+            cni_state_dir=cluster.node_path(node, "cni", "state"),
+        ),
+    )
+
+
+def all_units(cluster: Cluster) -> list[Unit]:
+    """Every process of `cluster`, in the order in which to start them."""
+    units = [apiserver(cluster)]
+    for node in cluster.nodes:
+        program = runtime(cluster, node).command()
+        units.append(
+            Unit(f"containerd-{node}", command=program, node=node, netns=netns.namespace_name(cluster.name, node))
+        )
+    units += [controller_manager(cluster), scheduler(cluster)]
+    for node in cluster.nodes:
+        units += [network(cluster, node), kubelet(cluster, node)]
+    return units
