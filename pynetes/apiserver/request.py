@@ -47,6 +47,7 @@ class RequestInfo:
     name: str = ""
     path: str = ""
     tail: str = ""
+    field_selector: str = ""  # of a list, watch or deletecollection: authorization of nodes depends on it
 
     @property
     def group_resource(self) -> str:
