@@ -8,7 +8,7 @@ from pynetes.storage.sqlite import SqliteStore
 def open_store(url: str) -> Store:
     """The store that a `--storage` flag names: `memory:` or `sqlite:///path/to/file`."""
     scheme, _, rest = url.partition(":")
-    if scheme == "memory" and not rest:
+    if url == "memory:":
         return MemoryStore()
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         return SqliteStore(rest[2:])

@@ -150,15 +150,15 @@ class _Committer(threading.Thread):
         self._failed = False  # between a failed batch and the _Resume that answers it
         self._compacted = 0
         self._dead: list[int] = []
-        self._stuck = False  # deleting failed; try again at the next compaction
+        self._to_clean = False
 
     def run(self) -> None:
         running = True
         while running:
-            events, running = self._take(wait=self._stuck or not self._dead)
+            events, running = self._take(wait=not self._to_clean)
             if events:
                 self._commit(events)
-            if self._dead and not self._stuck:
+            if self._to_clean:
                 self._clean()
 
     def _take(self, wait: bool) -> tuple[list[Event], bool]:
@@ -173,7 +173,7 @@ class _Committer(threading.Thread):
                 elif isinstance(work, _Compaction):
                     self._compacted = max(self._compacted, work.revision)
                     self._dead += work.dead
-                    self._stuck = False
+                    self._to_clean = True
                 else:
                     self._failed = False
                 if len(events) == _BATCH_LIMIT:
@@ -201,9 +201,10 @@ class _Committer(threading.Thread):
                 self._db.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'compacted'", [self._compacted])
                 self._db.execute("DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))", [_encode(piece)])
             self._dead = rest
+            self._to_clean = bool(rest)
         except sqlite3.Error as error:
-            log.warning("deleting superseded rows failed, trying again later: %s", error)
-            self._stuck = True
+            log.warning("deleting superseded rows failed, trying again at the next compaction: %s", error)
+            self._to_clean = False
 
 
 @functools.cache
