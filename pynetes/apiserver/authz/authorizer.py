@@ -80,10 +80,9 @@ def forbidden_message(user: UserInfo, info: RequestInfo) -> str:
     if not info.is_resource:
         return f"User {quote(user.name)} cannot {info.verb} path {quote(info.path)}"
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    what = f"{info.verb} resource {quote(resource)} in API group {quote(info.group)}"
     where = f"in the namespace {quote(info.namespace)}" if info.namespace else "at the cluster scope"
-    return (
-        f"User {quote(user.name)} cannot {info.verb} resource {quote(resource)} in API group {quote(info.group)} {where}"
-    )
+    return f"User {quote(user.name)} cannot {what} {where}"
 
 
 def forbidden(user: UserInfo, info: RequestInfo, reason: str = "") -> errors.StatusError:

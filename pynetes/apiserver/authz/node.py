@@ -235,9 +235,8 @@ def _resource_slice(node: str, info: RequestInfo) -> Decision:
         if ("spec.nodeName", node) in field_requirements(info.field_selector):
             return Decision(True)
         return Decision(False, "can only list/watch/deletecollection resourceslices with nodeName field selector")
-    return Decision(
-        False, "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete"
-    )
+    known = "get, watch, list, create, update, patch, delete, deletecollection"
+    return Decision(False, f"only the following verbs are allowed for a ResourceSlice: {known}")
 
 
 def _node(node: str, info: RequestInfo) -> Decision:

@@ -141,8 +141,8 @@ class Rbac:
             for subject in old.get("subjects") or ():
                 self._bindings.get(_subject_key(subject, old), {}).pop((meta.namespace(old), meta.name(old)), None)
         if new is not None:
-            reference = new.get("roleRef") or {}
-            binding = _Binding(meta.namespace(new), meta.name(new), reference.get("kind", ""), reference.get("name", ""))
+            role = new.get("roleRef") or {}
+            binding = _Binding(meta.namespace(new), meta.name(new), role.get("kind", ""), role.get("name", ""))
             for subject in new.get("subjects") or ():
                 by_name = self._bindings.setdefault(_subject_key(subject, new), {})
                 by_name.setdefault((binding.namespace, binding.name), (binding, _describe_subject(subject, new)))
@@ -186,7 +186,7 @@ class Rbac:
         return cluster.rules + local.rules, cluster.errors + local.errors
 
     def role_rules(self, kind: str, name: str, namespace: str) -> list[Rule] | None:
-        """The rules of the role that a binding in `namespace` refers to, aggregation included; None if it is missing."""
+        """The rules of the role that a binding in `namespace` refers to, aggregated ones included; None if missing."""
         role = self._roles.get(("" if kind == "ClusterRole" else namespace, name))
         return None if role is None else list(self._effective(role, set()))
 

@@ -31,8 +31,8 @@ def breakdown(rule: Rule) -> list[Rule]:
                 base: Rule = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
                 names = rule.get("resourceNames") or []
                 grants += [base | {"resourceNames": [name]} for name in names] if names else [base]
-    grants += [{"nonResourceURLs": [url], "verbs": [verb]} for url in rule.get("nonResourceURLs") or [] for verb in verbs]
-    return grants
+    paths = rule.get("nonResourceURLs") or []
+    return grants + [{"nonResourceURLs": [path], "verbs": [verb]} for path in paths for verb in verbs]
 
 
 def covers(held: Sequence[Rule], asked: Iterable[Rule]) -> list[Rule]:
@@ -94,10 +94,13 @@ def quote_list(items: Iterable[str]) -> str:
     return "[" + " ".join(quote(item) for item in items) + "]"
 
 
-_PARTS = ("apiGroups", "APIGroups"), ("resources", "Resources"), ("nonResourceURLs", "NonResourceURLs"), (
-    "resourceNames",
-    "ResourceNames",
-), ("verbs", "Verbs")
+_PARTS = (
+    ("apiGroups", "APIGroups"),
+    ("resources", "Resources"),
+    ("nonResourceURLs", "NonResourceURLs"),
+    ("resourceNames", "ResourceNames"),
+    ("verbs", "Verbs"),
+)
 
 
 def describe(rule: Rule) -> str:
