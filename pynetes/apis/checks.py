@@ -7,6 +7,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pynetes.machinery import errors as status_errors
@@ -34,9 +35,9 @@ class Errors(list[FieldError]):
         """The field's value is none of `allowed`."""
         self.append(status_errors.not_supported(path, value, list(allowed)))
 
-    def duplicate(self, path: str, value: Any) -> None:
+    def duplicate(self, path: str, value: Any, detail: str = "") -> None:
         """The value occurs twice in a set."""
-        self.append(status_errors.duplicate(path, value))
+        self.append(replace(status_errors.duplicate(path, value), detail=detail))
 
     def forbidden(self, path: str, detail: str) -> None:
         """The field may not be given (or changed) here."""

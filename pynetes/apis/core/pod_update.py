@@ -1,0 +1,163 @@
+"""What may change in a pod once it is there: by a plain update, through its status, and while it is resized."""
+
+import copy
+import json
+from typing import Any
+
+from pynetes.apis.checks import Errors
+from pynetes.machinery import names
+from pynetes.machinery.meta import Obj
+
+MUTABLE = (
+    "`spec.containers[*].image`",
+    "`spec.initContainers[*].image`",
+    "`spec.activeDeadlineSeconds`",
+    "`spec.tolerations` (only additions to existing tolerations)",
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+)
+
+
+def update(errors: Errors, new_pod: Obj, old_pod: Obj) -> None:
+    """The rules of a plain update."""
+    new, old = new_pod.get("spec") or {}, old_pod.get("spec") or {}
+    for kind in ("containers", "initContainers"):
+        if len(new.get(kind) or []) != len(old.get(kind) or []):
+            errors.forbidden(f"spec.{kind}", "pod updates may not add or remove containers")
+            return
+    _deadline(errors, new, old)
+    _tolerations(errors, new.get("tolerations") or [], old.get("tolerations") or [])
+    _gates(errors, new.get("schedulingGates") or [], old.get("schedulingGates") or [])
+    munged = _munge(new, old)
+    if munged != old:
+        errors.forbidden(
+            "spec", f"pod updates may not change fields other than {','.join(MUTABLE)}\n{difference(old, munged)}"
+        )
+
+
+def _munge(new: Obj, old: Obj) -> Obj:
+    """The new spec with every permitted change undone; anything still different was not permitted."""
+    munged = copy.deepcopy(new)
+    for kind in ("containers", "initContainers"):
+        for mine, theirs in zip(munged.get(kind) or [], old.get(kind) or [], strict=True):
+            mine["image"] = theirs.get("image")
+    fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
+    if (old.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
+        fields.append("terminationGracePeriodSeconds")
+    if old.get("schedulingGates"):
+        _munge_placement(munged, old, fields)
+    for field in fields:
+        if field in old:
+            munged[field] = old[field]
+        else:
+            munged.pop(field, None)
+    return munged
+
+
+def _munge_placement(munged: Obj, old: Obj, fields: list[str]) -> None:
+    """A gated pod's node selector and required node affinity may be narrowed (KEP-3838)."""
+    before, after = old.get("nodeSelector") or {}, munged.get("nodeSelector") or {}
+    if before.items() <= after.items():
+        fields.append("nodeSelector")
+    new_affinity = copy.deepcopy(munged.get("affinity") or {})
+    old_affinity = copy.deepcopy(old.get("affinity") or {})
+    new_node, old_node = new_affinity.pop("nodeAffinity", None) or {}, old_affinity.pop("nodeAffinity", None) or {}
+    if new_affinity == old_affinity and _narrows(new_node, old_node):
+        fields.append("affinity")
+
+
+def _narrows(new: Obj, old: Obj) -> bool:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    before = (old.get(required) or {}).get("nodeSelectorTerms") or []
+    after = (new.get(required) or {}).get("nodeSelectorTerms") or []
+    if not before:
+        return True
+    if len(before) != len(after):
+        return False
+    return all(
+        all(each in (wide.get(part) or []) for each in kept.get(part) or [])
+        for kept, wide in zip(before, after, strict=True)
+        for part in ("matchExpressions", "matchFields")
+    )
+
+
+def _deadline(errors: Errors, new: Obj, old: Obj) -> None:
+    path = "spec.activeDeadlineSeconds"
+    before, after = old.get("activeDeadlineSeconds"), new.get("activeDeadlineSeconds")
+    if after is not None:
+        if before is not None and before < after:
+            errors.invalid(path, after, "must be less than or equal to previous value")
+    elif before is not None:
+        errors.invalid(path, after, "must not update from a positive integer to nil value")
+
+
+def _tolerations(errors: Errors, new: list[Obj], old: list[Obj]) -> None:
+    kept = [_without_seconds(each) for each in new]
+    if any(_without_seconds(each) not in kept for each in old):
+        errors.forbidden(
+            "spec.tolerations",
+            "existing toleration can not be modified except its tolerationSeconds",
+        )
+
+
+def _without_seconds(toleration: Obj) -> Obj:
+    return {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+
+
+def _gates(errors: Errors, new: list[Obj], old: list[Obj]) -> None:
+    known = [gate.get("name") for gate in old]
+    added = [gate.get("name", "") for gate in new if gate.get("name") not in known]
+    if added:
+        errors.forbidden(
+            "spec.schedulingGates", f"only deletion is allowed, but found new scheduling gates [{' '.join(added)}]"
+        )
+
+
+def difference(old: Any, new: Any, path: str = "") -> str:
+    """Where two values differ, a line for each place: `- .image: "a"`, `+ .image: "b"`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts = [
+            difference(old.get(key), new.get(key), f"{path}.{key}")
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+        return "\n".join(parts)
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        parts = [
+            difference(a, b, f"{path}[{index}]") for index, (a, b) in enumerate(zip(old, new, strict=True)) if a != b
+        ]
+        return "\n".join(parts)
+    return f"- {path}: {json.dumps(old)}\n+ {path}: {json.dumps(new)}"
+
+
+def status(errors: Errors, new: Obj, old: Obj) -> None:
+    """The rules of a status update."""
+    new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
+    after, before = new.get("status") or {}, old.get("status") or {}
+    if new_spec.get("nodeName") != old_spec.get("nodeName"):
+        errors.forbidden("status.nodeName", "may not be changed directly")
+    nominated = after.get("nominatedNodeName")
+    if nominated:
+        errors.check("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
+    if before.get("qosClass") and after.get("qosClass") and before["qosClass"] != after["qosClass"]:
+        errors.invalid("status.qosClass", after["qosClass"], "field is immutable")
+    restart = old_spec.get("restartPolicy")
+    if restart != "Always":
+        _terminated_stays(errors, after, before, "containerStatuses", restart or "")
+    for index, condition in enumerate(after.get("conditions") or []):
+        kind = condition.get("type", "")
+        if "." in kind or "/" in kind:
+            errors.check(f"status.conditions[{index}].type", kind, names.qualified_name(kind))
+    for index, each in enumerate(after.get("podIPs") or []):
+        errors.check(f"status.podIPs[{index}]", each.get("ip", ""), names.ip(each.get("ip", "")))
+
+
+def _terminated_stays(errors: Errors, after: Obj, before: Obj, kind: str, restart: str) -> None:
+    """A container that ended for good cannot come back to life."""
+    now = {each.get("name"): each for each in after.get(kind) or []}
+    for each in before.get(kind) or []:
+        ended = (each.get("state") or {}).get("terminated")
+        if ended is None or (restart == "OnFailure" and ended.get("exitCode", 0) != 0):
+            continue
+        current = now.get(each.get("name"))
+        if current is not None and (current.get("state") or {}).get("terminated") is None:
+            errors.forbidden(f"status.{kind}.state", "may not be transitioned to non-terminated state")
