@@ -106,7 +106,7 @@ class Informer:
         """The object under `namespace/name` (or `name`)."""
         return self._items.get(key)
 
-    def list(self, namespace: str | None = None, selector: selectors.Selector | None = None) -> "list[Obj]":
+    def list(self, namespace: str | None = None, selector: selectors.LabelSelector | None = None) -> "list[Obj]":
         """The cached objects, of one namespace and with matching labels if asked."""
         found = self._items.values() if namespace is None else self.by_index("namespace", namespace)
         if selector is None:
@@ -264,7 +264,7 @@ class Informer:
         for callback in self._callbacks:
             try:
                 callback(old, new)
-            except Exception:  # noqa: BLE001 - one listener's mistake must not stop the cache for all others
+            except Exception:
                 log.exception("%s: a listener failed", self.resource.plural)
 
 

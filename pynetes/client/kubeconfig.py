@@ -55,7 +55,7 @@ class Connection:
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
-    """The ssl module takes certificates from files only; these live for the length of the call, readable by us alone."""
+    """The ssl module takes certificates only from files: these exist as long as the call, readable by us alone."""
     with tempfile.TemporaryDirectory() as folder:
         cert_path, key_path = Path(folder, "cert.pem"), Path(folder, "key.pem")
         cert_path.write_bytes(cert)
