@@ -169,7 +169,16 @@ class Watch(Protocol):
     async def __anext__(self) -> Event: ...
 
     async def batch(self) -> Sequence[Event]:
-        """Every event that waits, at least one; empty when the watch is closed."""
+        """Every event that waits, at least one; empty when the watch is closed or was interrupted."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream has ended."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make a waiting (or the next) `batch` return, if only with nothing: how a reader's own timers reach it."""
         ...
 
     @property

@@ -19,13 +19,14 @@ BUFFER_LIMIT = 10_000
 class BufferedWatch:
     """One reader's stream of events."""
 
-    __slots__ = ("_buffer", "_closed", "_limit", "_revision", "_unregister", "_waiter", "overflowed")
+    __slots__ = ("_buffer", "_closed", "_interrupted", "_limit", "_revision", "_unregister", "_waiter", "overflowed")
 
     def __init__(self, backlog: Iterable[Event], limit: int, revision: Callable[[], int]) -> None:
         self.overflowed = False
         self._buffer = deque(backlog)
         self._limit = len(self._buffer) + limit
         self._closed = False
+        self._interrupted = False
         self._revision = revision
         self._unregister: Callable[[], None] = lambda: None
         self._waiter: Future[None] | None = None
@@ -41,8 +42,9 @@ class BufferedWatch:
         return self._buffer.popleft()
 
     async def batch(self) -> Sequence[Event]:
-        while not self._buffer and not self._closed:
+        while not self._buffer and not self._closed and not self._interrupted:
             await self._wait()
+        self._interrupted = False
         events = list(self._buffer)
         self._buffer.clear()
         return events
@@ -50,6 +52,15 @@ class BufferedWatch:
     @property
     def progress(self) -> int:
         return self._buffer[0].revision - 1 if self._buffer else self._revision()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def interrupt(self) -> None:
+        """Make a waiting (or the next) `batch` return, if only with nothing."""
+        self._interrupted = True
+        self._wake()
 
     def offer(self, event: Event) -> None:
         """Hand over the next event; called by the hub."""

@@ -1,0 +1,73 @@
+"""The object in a request's body: read, typed, and checked against the path.
+
+`fieldValidation` decides what becomes of unknown and repeated fields: refused (Strict), told to the client (Warn, the
+default) or dropped in silence (Ignore).
+"""
+
+from typing import Any
+
+from pynetes.apiserver import negotiate
+from pynetes.apiserver.registry import Context, Resource
+from pynetes.apiserver.request import Request
+from pynetes.machinery import errors, scheme, wire
+from pynetes.machinery.meta import Obj
+
+_SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
+
+
+def decode(request: Request, resource: Resource, ctx: Context) -> Obj:
+    """The body as an object of this resource, in the version of the path."""
+    raw = negotiate.body_json(request)
+    target = resource.rt if resource.definition is not None else None
+    return decode_as(raw, target, resource.rt.api_version, resource.rt.kind, ctx)
+
+
+def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context) -> Obj:
+    """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed)."""
+    if target is None:
+        obj: Obj = wire.decode(raw)
+    else:
+        obj = scheme.decode(target, raw, strict=ctx.field_validation == "Strict")
+        if ctx.field_validation == "Warn":
+            ctx.warnings += scheme.strict_errors(scheme.definition_of(api_version, kind) or target, raw)
+    check_kind(obj, api_version, kind)
+    return obj
+
+
+def check_kind(obj: Obj, api_version: str, kind: str) -> None:
+    """What the body says it is must be what the path takes; silence is agreement."""
+    said_version, said_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind
+    if (said_version, said_kind) == (api_version, kind):
+        return
+    short = said_version.rpartition("/")[2]
+    if said_kind != kind:
+        what = f'{said_kind} in version "{short}" cannot be handled as a {kind}'
+        if scheme.definition_of(said_version, said_kind) is None:
+            raise errors.bad_request(
+                f'{what}: no kind "{said_kind}" is registered for version "{said_version}" in scheme {_SCHEME}'
+            )
+        package = "core" if "/" not in said_version else said_version.partition("/")[0].partition(".")[0]
+        own = "core" if "/" not in api_version else api_version.partition("/")[0].partition(".")[0]
+        raise errors.bad_request(
+            f"{what}: converting ({package}.{said_kind}) to ({own}.{kind}): unknown conversion"
+        )
+    raise errors.bad_request(
+        f"the API version in the data ({said_version}) does not match the expected API version ({api_version})"
+    )
+
+
+def check_name(obj: Obj, name: str, namespace: str) -> None:
+    """The name and namespace in the body of an update must be those of the path."""
+    metadata = obj.get("metadata") or {}
+    own = metadata.get("name", "")
+    if not own:
+        raise errors.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
+    if own != name:
+        raise errors.bad_request(f"the name of the object ({own}) does not match the name on the URL ({name})")
+    space = metadata.get("namespace", "")
+    if namespace and space and space != namespace:
+        raise errors.bad_request(
+            f"the namespace of the object ({space}) does not match the namespace on the request ({namespace})"
+        )

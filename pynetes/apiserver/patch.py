@@ -1,0 +1,189 @@
+"""PATCH: four kinds of patch, one write.
+
+The patch is applied to the newest stored object and the outcome goes the way of an update, again from the start if
+another writer was faster. Server-side apply differs: it knows the fields' owners itself and may create the object.
+"""
+
+from typing import Any
+
+import msgspec
+
+from pynetes.apiserver import bodies, negotiate, parameters, writes, yaml
+from pynetes.apiserver.registry import Context, Registry, Resource
+from pynetes.apiserver.request import Request, RequestInfo
+from pynetes.machinery import clock, errors, scheme, wire
+from pynetes.machinery.errors import StatusError
+from pynetes.machinery.meta import Obj
+from pynetes.machinery.patches import apply, json_patch, merge, strategic
+
+JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH = negotiate.PATCH_TYPES
+_MAX_OPERATIONS = 10_000
+
+
+async def run(
+    registry: Registry, resource: Resource, request: Request, info: RequestInfo, subresource: str = ""
+) -> writes.Written:
+    """Apply the patch in the body to the object (or its subresource) and store the outcome."""
+    media = negotiate.body_type(request.headers.get("content-type", ""))
+    known = negotiate.PATCH_TYPES if resource.definition else tuple(t for t in negotiate.PATCH_TYPES if t != STRATEGIC_PATCH)
+    if media not in known:
+        raise errors.unsupported_media_type(known)
+    ctx = parameters.context(request, "PatchOptions")
+    _check_options(request, media)
+    if media == APPLY_PATCH:
+        return await _apply(registry, resource, request, info, ctx, subresource)
+    change = _Patch(media, request.body, resource, ctx)
+    return await writes.update(
+        registry, resource, info.namespace, info.name, change, ctx, subresource=subresource
+    )
+
+
+def _check_options(request: Request, media: str) -> None:
+    if media == APPLY_PATCH:
+        if not request.param("fieldManager"):
+            finding = errors.required("fieldManager", "is required for apply patch")
+            raise errors.invalid(parameters.META_GROUP, "PatchOptions", "", [finding])
+    elif request.param("force"):
+        finding = errors.forbidden_field("force", "may not be specified for non-apply patch")
+        raise errors.invalid(parameters.META_GROUP, "PatchOptions", "", [finding])
+
+
+class _Patch:
+    """A JSON, merge or strategic merge patch, parsed once and applied as often as the write is tried."""
+
+    def __init__(self, media: str, body: bytes, resource: Resource, ctx: Context) -> None:
+        self._media = media
+        self._resource = resource
+        self._ctx = ctx
+        self._warned = False
+        try:
+            self._patch: Any = wire.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise errors.bad_request(str(error)) from error
+        wanted = list if media == JSON_PATCH else dict
+        if not isinstance(self._patch, wanted):
+            raise errors.bad_request(_cannot_unmarshal(self._patch, media))
+        if media == JSON_PATCH and len(self._patch) > _MAX_OPERATIONS:
+            raise errors.request_entity_too_large(
+                f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}, got {len(self._patch)}"
+            )
+
+    async def __call__(self, old: Obj | None) -> Obj:
+        assert old is not None
+        resource = self._resource
+        if self._media == JSON_PATCH:
+            patched = json_patch.apply(old, self._patch)
+        elif self._media == MERGE_PATCH:
+            patched = merge.apply(old, self._patch)
+        else:
+            patched = strategic.apply(old, self._patch, resource.definition)
+        self._check_fields(patched)
+        bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
+        if resource.definition is None:
+            return patched
+        try:
+            return scheme.convert(resource.rt, patched)
+        except StatusError as error:
+            raise self._refused(patched, error.message) from error
+
+    def _check_fields(self, patched: Obj) -> None:
+        """Unknown fields that the patch brought, under the client's field validation."""
+        definition, validation = self._resource.definition, self._ctx.field_validation
+        if definition is None or validation == "Ignore":
+            return
+        unknown = [f'unknown field "{path}"' for path in scheme.unknown_fields(definition, patched)]
+        if unknown and validation == "Strict":
+            raise self._refused(patched, f"strict decoding error: {', '.join(unknown)}")
+        if not self._warned:
+            self._ctx.warnings += unknown
+            self._warned = True
+
+    def _refused(self, patched: Obj, reason: str) -> StatusError:
+        shown = go_map(self._patch) if self._media == STRATEGIC_PATCH else wire.encode(patched).decode()
+        return errors.invalid("", "", "", [errors.invalid_value("patch", shown, reason)])
+
+
+def _cannot_unmarshal(patch: Any, media: str) -> str:
+    kinds = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    found = kinds.get(type(patch), "null")
+    into = "jsonpatch.Patch" if media == JSON_PATCH else "map[string]interface {}"
+    return f"json: cannot unmarshal {found} into Go value of type {into}"
+
+
+def go_map(value: Any) -> str:
+    """A value as Go's `%+v` prints a decoded JSON document."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_map(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_map, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)
+
+
+async def _apply(
+    registry: Registry, resource: Resource, request: Request, info: RequestInfo, ctx: Context, subresource: str
+) -> writes.Written:
+    """Server-side apply: the body is the whole intent of one field manager."""
+    try:
+        sent = yaml.load(request.body)
+    except StatusError as error:
+        raise errors.bad_request(f"error decoding YAML: {error.message}") from error
+    config = _intent(sent, resource, info, ctx)
+    force = parameters.flag(request, "force")
+
+    async def applied(old: Obj | None) -> Obj:
+        return apply.server_side_apply(
+            old,
+            wire.decode(wire.encode(config)),
+            ctx.field_manager,
+            force,
+            resource.definition,
+            clock.timestamp(),
+            subresource=subresource,
+        )
+
+    return await writes.update(
+        registry,
+        resource,
+        info.namespace,
+        info.name,
+        applied,
+        ctx,
+        subresource=subresource,
+        may_create=not subresource,
+        applied=True,
+    )
+
+
+def _intent(sent: Any, resource: Resource, info: RequestInfo, ctx: Context) -> Obj:
+    """The applied configuration, checked: it must say what it is, and agree with the path."""
+    rt = resource.rt
+    if not isinstance(sent, dict):
+        raise errors.bad_request("error decoding YAML: error unmarshaling JSON: not an object")
+    if not sent.get("apiVersion") or not sent.get("kind"):
+        raise errors.bad_request("invalid object type: /, Kind=" + str(sent.get("kind", "")))
+    if sent["apiVersion"] != rt.api_version or sent["kind"] != rt.kind:
+        raise errors.bad_request(
+            "incorrect version specified in apply patch. "
+            f"Specified patch version: {sent['apiVersion']}, expected: {rt.api_version}"
+            if sent["kind"] == rt.kind
+            else f"invalid object type: {sent['apiVersion']}, Kind={sent['kind']}"
+        )
+    metadata = sent.setdefault("metadata", {})
+    if metadata.get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    metadata.setdefault("name", info.name)
+    if rt.namespaced:
+        metadata.setdefault("namespace", info.namespace)
+    bodies.check_name(sent, info.name, info.namespace if rt.namespaced else "")
+    if resource.definition is None:
+        return sent
+    raw = wire.encode(sent)
+    if ctx.field_validation == "Strict":
+        faults = scheme.strict_errors(resource.definition, raw)
+        if faults:
+            raise errors.bad_request(f"error strict decoding YAML: {', '.join(faults)}")
+    elif ctx.field_validation == "Warn":
+        ctx.warnings += scheme.strict_errors(resource.definition, raw)
+    return scheme.decode(rt, raw)
