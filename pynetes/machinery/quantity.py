@@ -92,7 +92,7 @@ def _divide_up(number: int, divisor: int) -> int:
     return -(-number // divisor) if number >= 0 else number // divisor
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=8192, typed=True)  # typed: True is not 1
 def parse(text: str | int | float) -> Quantity:
     """The quantity in a text (or a JSON number); raises ValueError with upstream's message."""
     match = _PATTERN.fullmatch(str(text).strip())
@@ -147,6 +147,7 @@ def _canonical(quantity: Quantity) -> str:
     return f"{number}{_DECIMAL_SUFFIX[power]}"
 
 
+@lru_cache(maxsize=8192, typed=True)  # typed: True is not 1
 def canonical(text: str | int | float) -> str:
     """The canonical text of a quantity: `1000m` is `1`, `0.5` is `500m`, `1024Mi` is `1Gi`."""
     return _canonical(parse(text))

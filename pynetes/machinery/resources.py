@@ -374,7 +374,7 @@ def _index(types: Iterable[ResourceType]) -> dict[str, ResourceType]:
     return index
 
 
-_BY_WORD = _index(BUILTIN) | {word: rt for word, rt in _index(OPTIONAL).items() if word not in _index(BUILTIN)}
+_BY_WORD = _index((*BUILTIN, *OPTIONAL))
 
 
 def lookup(word: str) -> ResourceType:

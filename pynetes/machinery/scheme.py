@@ -122,12 +122,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _leaf_quantity(value: Any) -> str:
-    return quantity.canonical(value if isinstance(value, str | int | float) else "")
-
-
 _LEAF_MAKERS: dict[type, Callable[[Any], str]] = {
-    _Quantity: _leaf_quantity,
+    _Quantity: quantity.canonical,
     _Time: lambda value: clock.format_time(clock.parse_time(_text(value))),
     _MicroTime: lambda value: clock.format_micro_time(clock.parse_time(_text(value))),
     _Bytes: lambda value: canonical_base64(_text(value)),
@@ -138,7 +134,7 @@ def _leaf(kind: type, value: Any) -> str:
     """msgspec's hook for the types above; what it raises becomes a validation error."""
     try:
         return _LEAF_MAKERS[kind](value)
-    except binascii.Error as error:
+    except (binascii.Error, TypeError) as error:  # TypeError: a list or an object where a text belongs
         raise ValueError(str(error)) from None
 
 

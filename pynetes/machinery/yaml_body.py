@@ -1,0 +1,140 @@
+"""YAML as the API server reads it: what a document would be in JSON.
+
+Upstream's reader follows YAML 1.1 with habits of its own, and so does this one: `yes`, `on` and `y` are booleans, `1e3`
+is a number, `0o17` and `017` are octal, dates and `12:30` are texts, every key is a text. A key given twice is the last
+one given, and is reported, because strict validation wants to know.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import yaml
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
+_FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
+_NULL = ("", "~", "null", "Null", "NULL")
+_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
+_NAN = (".nan", ".NaN", ".NAN")
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+class YamlError(ValueError):
+    """A document that is not YAML, with upstream's words for it."""
+
+
+class _Loader(Loader):
+    """Builds plain JSON values and remembers the keys that were given twice."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute, emptied on purpose
+
+    def __init__(self, stream: bytes | str) -> None:
+        super().__init__(stream)
+        self.duplicates: list[str] = []
+
+    def construct_scalar(self, node: Any) -> Any:
+        text = super().construct_scalar(node)
+        if node.tag == "tag:yaml.org,2002:str" and node.style is None and isinstance(node, yaml.ScalarNode):
+            return resolve(text)
+        return text
+
+    def json_mapping(self, node: Any) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            value = self.construct_object(value_node, deep=True)
+            if key == "<<" and key_node.style is None:
+                for source in value if isinstance(value, list) else [value]:
+                    merged = (source if isinstance(source, dict) else {}) | merged
+                continue
+            name = key_text(key)
+            if name in own:
+                self.duplicates.append(f'line {key_node.start_mark.line + 1}: key "{name}" already set in map')
+            own[name] = value
+        return merged | own
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.json_mapping)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_scalar)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_scalar)
+_Loader.add_constructor("tag:yaml.org,2002:binary", _Loader.construct_scalar)
+
+
+def resolve(text: str) -> Any:
+    """The value of a plain scalar."""
+    if text in _NULL:
+        return None
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if _INT.fullmatch(text):
+        return _integer(text.replace("_", ""))
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if text in _NAN:
+        return math.nan
+    if match := _INFINITE.fullmatch(text):
+        return -math.inf if match[1] == "-" else math.inf
+    return text
+
+
+def _integer(text: str) -> int:
+    digits = text.lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdecimal():
+        digits = f"0o{digits[1:]}"
+    return -int(digits, 0) if text.startswith("-") else int(digits, 0)
+
+
+def key_text(key: Any) -> str:
+    """A mapping's key as JSON has it."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if key is None:
+        return "null"
+    return key if isinstance(key, str) else str(key)
+
+
+def parse(raw: bytes | str) -> tuple[Any, list[str]]:
+    """The first document, and what was given twice in it (`line 3: key "a" already set in map`).
+
+    Raises YamlError.
+    """
+    loader = _Loader(raw)
+    try:
+        return (loader.get_data() if loader.check_data() else None), loader.duplicates
+    except yaml.YAMLError as error:
+        raise YamlError(_message(error)) from None
+    finally:
+        loader.dispose()
+
+
+def documents(raw: bytes | str) -> Iterator[Any]:
+    """All documents of a stream, empty ones left out."""
+    loader = _Loader(raw)
+    try:
+        while loader.check_data():
+            document = loader.get_data()
+            if document is not None:
+                yield document
+    except yaml.YAMLError as error:
+        raise YamlError(_message(error)) from None
+    finally:
+        loader.dispose()
+
+
+def _message(error: yaml.YAMLError) -> str:
+    """`error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context`."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    where = f"line {mark.line + 1}: " if mark is not None else ""
+    return f"error converting YAML to JSON: yaml: {where}{problem}"
+
+
+def to_json(raw: bytes) -> bytes:
+    """The first document as JSON, ready for `scheme.decode`."""
+    return msgspec.json.encode(parse(raw)[0])
