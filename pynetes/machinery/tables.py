@@ -100,9 +100,9 @@ def age(timestamp: str | None) -> str:
 
 def human_duration(seconds: float) -> str:
     """A duration in at most two units, more coarsely the longer it is, as kubectl prints ages."""
-    if seconds < -1:
+    if int(seconds) < -1:
         return "<invalid>"
-    whole = int(max(seconds, 0))
+    whole = max(int(seconds), 0)
     if whole < 60 * 2:
         return f"{whole}s"
     minutes, rest = divmod(whole, 60)

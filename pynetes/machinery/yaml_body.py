@@ -37,11 +37,8 @@ class _Loader(Loader):
         super().__init__(stream)
         self.duplicates: list[str] = []
 
-    def construct_scalar(self, node: Any) -> Any:
-        text = super().construct_scalar(node)
-        if node.tag == "tag:yaml.org,2002:str" and node.style is None and isinstance(node, yaml.ScalarNode):
-            return resolve(text)
-        return text
+    def json_plain(self, node: Any) -> Any:
+        return resolve(self.construct_scalar(node))
 
     def json_mapping(self, node: Any) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -49,7 +46,7 @@ class _Loader(Loader):
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             value = self.construct_object(value_node, deep=True)
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and key_node.tag == _PLAIN:
                 for source in value if isinstance(value, list) else [value]:
                     merged = (source if isinstance(source, dict) else {}) | merged
                 continue
@@ -60,10 +57,13 @@ class _Loader(Loader):
         return merged | own
 
 
+# Every plain scalar gets this tag, and so comes to `resolve`; quoted ones and those with a tag of their own do not.
+_PLAIN = "!plain"
+_Loader.add_implicit_resolver(_PLAIN, re.compile(".*", re.DOTALL), None)
+_Loader.add_constructor(_PLAIN, _Loader.json_plain)
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.json_mapping)
-_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_scalar)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_scalar)
-_Loader.add_constructor("tag:yaml.org,2002:binary", _Loader.construct_scalar)
+for _tag in ("timestamp", "binary"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_scalar)
 
 
 def resolve(text: str) -> Any:
