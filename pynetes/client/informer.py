@@ -139,6 +139,10 @@ class Informer:
         for obj in [*self._items.values()]:
             callback(None, obj)
 
+    def off_change(self, callback: Callback) -> None:
+        """Stop calling `callback`."""
+        self._callbacks.remove(callback)
+
     # What keeps it current
 
     async def run(self) -> None:
@@ -261,7 +265,7 @@ class Informer:
                 index.setdefault(value, {})[key] = None
 
     def _notify(self, old: Obj | None, new: Obj | None) -> None:
-        for callback in self._callbacks:
+        for callback in [*self._callbacks]:
             try:
                 callback(old, new)
             except Exception:
