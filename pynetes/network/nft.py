@@ -432,9 +432,9 @@ def forget(name: str, key: int, data: int) -> bytes:
     return _expression("dynset", text(1, name), be32(3, _DYNSET_DELETE), be32(4, key), be32(5, data))
 
 
-def random(modulus: int, register: int) -> bytes:
-    """A random number below `modulus`."""
-    return _expression("numgen", be32(1, register), be32(2, modulus), be32(3, 1))
+def random(modulus: int, register: int, offset: int = 0) -> bytes:
+    """A random number from `offset` to below `offset + modulus`."""
+    return _expression("numgen", be32(1, register), be32(2, modulus), be32(3, 1), be32(4, offset))
 
 
 def dnat(address: int, port_register: int) -> bytes:

@@ -24,11 +24,16 @@ ElementKey = tuple[str, bytes]
 
 @dataclass(slots=True)
 class Fragment:
-    """What one owner wants in the table."""
+    """What one owner wants in the table.
+
+    `shared` are chains that any number of owners may want, the same for all of them by name; they are made on the
+    first request and stay.
+    """
 
     sets: dict[str, SetSpec] = field(default_factory=dict)
     chains: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     hooks: dict[str, Hook] = field(default_factory=dict)
+    shared: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     elements: dict[ElementKey, Data] = field(default_factory=dict)
 
     def chain(self, name: str, *rules: Rule, hook: Hook | None = None) -> None:
@@ -73,6 +78,9 @@ class Plan:
 
     def put(self, owner: str, fragment: Fragment | None) -> None:
         """Replace what `owner` claims; None releases all of it."""
+        for name, rules in fragment.shared.items() if fragment else ():
+            if name not in self._chains:
+                self.put(f"shared {name}", Fragment(chains={name: rules}))
         old = self._fragments.pop(owner, None) or Fragment()
         new = fragment or Fragment()
         if fragment is not None:
