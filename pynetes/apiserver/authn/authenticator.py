@@ -67,7 +67,7 @@ class Authenticator:
         """The user of a bearer token, and the audiences it was accepted for; raises 401."""
         for known, user in self.static_tokens.items():
             if hmac.compare_digest(known.encode(), token.encode()):
-                return user, []
+                return _with_authenticated(user), []
         if self.service_accounts is not None and self.service_accounts.is_ours(token):
             try:
                 return self.service_accounts.check(token, audiences)
@@ -76,7 +76,7 @@ class Authenticator:
         if self.bootstrap_tokens is not None:
             user_found = self.bootstrap_tokens.check(token)
             if user_found is not None:
-                return user_found, []
+                return _with_authenticated(user_found), []
         raise errors.unauthorized()
 
     def _by_certificate(self, request: Request) -> UserInfo | None:

@@ -51,7 +51,7 @@ def user_name(namespace: str, name: str) -> str:
 
 def groups(namespace: str) -> tuple[str, ...]:
     """The groups every service account of a namespace is in."""
-    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
 
 
 def bound_claims(

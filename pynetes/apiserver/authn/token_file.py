@@ -14,7 +14,7 @@ def load(path: Path) -> dict[str, UserInfo]:
             if not row or row[0].lstrip().startswith("#"):
                 continue
             if len(row) < 3:
-                raise ValueError(f"token file {path.name}, line {number}: expected at least 3 columns, found {len(row)}")
+                raise ValueError(f"{path.name}, line {number}: expected at least 3 columns, found {len(row)}")
             if not row[0]:
                 continue  # an empty token never matches; upstream skips it too
             groups = tuple(group for group in row[3].split(",") if group) if len(row) > 3 else ()

@@ -44,7 +44,7 @@ def _user(certificate: x509.Certificate) -> UserInfo | None:
     return UserInfo(
         name=names[0],
         uid=uids[0] if uids else "",
-        groups=tuple(_values(certificate.subject, NameOID.ORGANIZATION_NAME)),
+        groups=(*_values(certificate.subject, NameOID.ORGANIZATION_NAME), "system:authenticated"),
         extra={CREDENTIAL_ID: (f"X509SHA256={certificate.fingerprint(hashes.SHA256()).hex()}",)},
     )
 

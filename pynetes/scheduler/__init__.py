@@ -1,0 +1,1 @@
+"""The scheduler: finds a node for each pod that has none. Start reading at `cycle.py`."""

@@ -1,0 +1,222 @@
+"""The scheduler, from a pod without a node to its binding: read this file and you know the component.
+
+One pod at a time is decided (`_decide`), because each decision must see the one before; its binding then goes on by
+itself (`_bind`) while the next pod is decided. In between the pod is *assumed*: counted on its node as if it were
+bound. If the binding fails, the assumption is taken back and the pod waits for its next attempt.
+
+    queue.pop → filters → scores → reserve + assume ─┬→ next pod
+                   │                                 └→ pre-bind → bind → Scheduled
+                   └→ nobody fits: preemption, FailedScheduling, back to the queue until something changes
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from pynetes.client.client import Client, Unreachable
+from pynetes.client.events import EventRecorder
+from pynetes.machinery import meta
+from pynetes.machinery.errors import StatusError
+from pynetes.machinery.meta import Obj
+from pynetes.scheduler import preemption
+from pynetes.scheduler.framework import Cluster, Plugin, State, Unschedulable, Verdict, run_filters, run_scores
+from pynetes.scheduler.plugins.volumes import Binder
+from pynetes.scheduler.podinfo import PodInfo
+from pynetes.scheduler.queue import SchedulingQueue, Waiting
+from pynetes.scheduler.snapshot import Nodes
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Takes pods from the queue and binds them. `sources.py` keeps `nodes` and `queue` true to the cluster."""
+
+    def __init__(
+        self,
+        client: Client,
+        events: EventRecorder,
+        nodes: Nodes,
+        queue: SchedulingQueue,
+        cluster: Cluster,
+        plugins: tuple[Sequence[Plugin], Sequence[tuple[Plugin, int]]],
+        binder: Binder,
+    ) -> None:
+        self.client = client
+        self.events = events
+        self.nodes = nodes
+        self.queue = queue
+        self.cluster = cluster
+        self.filters, self.scorers = plugins
+        self.binder = binder
+        self.assumed: dict[str, tuple[PodInfo, str]] = {}
+        self.nominated: dict[str, tuple[PodInfo, str]] = {}
+        self._bindings: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Schedule for ever; ends by cancellation."""
+        try:
+            while True:
+                waiting = await self.queue.pop()
+                try:
+                    await self._schedule(waiting)
+                except (StatusError, Unreachable) as error:
+                    log.warning("%s: %s", waiting.info.key, error)
+                    self.queue.retry(waiting)
+        finally:
+            for task in self._bindings:
+                task.cancel()
+
+    async def _schedule(self, waiting: Waiting) -> None:
+        pod = waiting.info
+        state = State(pod, self.nodes, self.cluster, {"binder": self.binder})
+        try:
+            for plugin in self.filters:
+                plugin.pre_filter(state)
+        except Unschedulable as reason:
+            verdict = Verdict(np.zeros(len(self.nodes.names), dtype=bool), general=reason.reason)
+            verdict.plugins.add(reason.plugin)
+            await self._fail(waiting, verdict, "")
+            return
+        verdict, node = self._decide(state)
+        if node is None:
+            found = self._preempt(state, verdict)
+            if found.candidate is not None:
+                await self._nominate(pod, found.candidate)
+            await self._fail(waiting, verdict, found.message)
+            return
+        self._assume(pod, node)
+        for plugin in self.filters:
+            plugin.reserve(state, node)
+        task = asyncio.get_running_loop().create_task(self._bind(waiting, state, node))
+        self._bindings.add(task)
+        task.add_done_callback(self._bindings.discard)
+
+    # -- deciding ---------------------------------------------------------------------------------------------------
+
+    def _decide(self, state: State) -> tuple[Verdict, str | None]:
+        """The best node for the pod, or None; nominated pods of at least its priority count as if they were there."""
+        guests = [
+            (pod, node)
+            for pod, node in self.nominated.values()
+            if pod.priority >= state.pod.priority and pod.uid != state.pod.uid and pod.uid not in self.assumed
+        ]
+        for pod, node in guests:
+            self.nodes.add_pod(pod, node)
+        try:
+            verdict = run_filters(state, self.filters)
+            rows = np.flatnonzero(verdict.feasible)
+            if not len(rows):
+                return verdict, None
+            if len(rows) == 1:
+                return verdict, self.nodes.names[rows[0]]
+            scores = run_scores(state, self.scorers, rows)
+            best = rows[scores == scores.max()]
+            return verdict, self.nodes.names[random.choice(best)]
+        finally:
+            for pod, node in guests:
+                self.nodes.remove_pod(pod, node)
+
+    # -- binding ----------------------------------------------------------------------------------------------------
+
+    def _assume(self, pod: PodInfo, node: str) -> None:
+        self.assumed[pod.uid] = (pod, node)
+        self.nominated.pop(pod.uid, None)
+        self.nodes.add_pod(pod, node)
+
+    def confirm(self, uid: str) -> None:
+        """The cluster shows the pod on its node: the assumption has become a fact."""
+        self.assumed.pop(uid, None)
+
+    def _forget(self, pod: PodInfo, node: str) -> None:
+        if self.assumed.pop(pod.uid, None) is not None:
+            self.nodes.remove_pod(pod, node)
+            self.queue.happened("pod-delete")
+
+    async def _bind(self, waiting: Waiting, state: State, node: str) -> None:
+        pod = waiting.info
+        try:
+            for plugin in self.filters:
+                await plugin.pre_bind(state, node)
+            binding = {
+                "apiVersion": "v1",
+                "kind": "Binding",
+                "metadata": {"name": meta.name(pod.pod), "namespace": pod.namespace, "uid": pod.uid},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+            }
+            await self.client.create("pods", binding, namespace=pod.namespace, subresource="binding")
+        except (StatusError, Unreachable, TimeoutError) as error:
+            for plugin in self.filters:
+                plugin.unreserve(state, node)
+            self._forget(pod, node)
+            if isinstance(error, StatusError) and error.code == 404:
+                self.queue.done(pod.uid)
+                return
+            log.warning("%s could not be bound to %s: %s", pod.key, node, error)
+            self.events.event(pod.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
+            self.queue.retry(waiting)
+            return
+        self.queue.done(pod.uid)
+        self.events.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+
+    # -- failing ----------------------------------------------------------------------------------------------------
+
+    async def _fail(self, waiting: Waiting, verdict: Verdict, preempted: str) -> None:
+        """Say why the pod is not scheduled, and let it wait for what may change that."""
+        pod = waiting.info
+        message = verdict.message(self.nodes)
+        if preempted:
+            message = f"{message} preemption: {preempted}"
+        wakes = {"node-add"}.union(*(plugin.wakes for plugin in self.filters if plugin.name in verdict.plugins))
+        self.queue.park(waiting, wakes)
+        self.events.event(pod.pod, "Warning", "FailedScheduling", message)
+        before = meta.get_condition(pod.pod, "PodScheduled") or {}
+        if (before.get("reason"), before.get("message")) == ("Unschedulable", message):
+            return
+        draft: Obj = {"status": {"conditions": meta.deep_copy(pod.pod).get("status", {}).get("conditions") or []}}
+        meta.set_condition(draft, "PodScheduled", "False", "Unschedulable", message)
+        await self._patch_status(pod, draft)
+
+    async def _patch_status(self, pod: PodInfo, patch: Obj) -> None:
+        """Change the pod's status, unless the pod has been replaced or is gone."""
+        name = meta.name(pod.pod)
+        body = {"metadata": {"uid": pod.uid}, **patch}
+        try:
+            await self.client.patch("pods", name, body, namespace=pod.namespace, type="strategic", subresource="status")
+        except StatusError as error:
+            if error.code not in (404, 409):
+                raise
+
+    # -- preemption -------------------------------------------------------------------------------------------------
+
+    def _preempt(self, state: State, verdict: Verdict) -> preemption.Preemption:
+        pod = state.pod
+        nominated = self.nominated.get(pod.uid)
+        if nominated and any(
+            meta.is_deleting(other.pod) and other.priority < pod.priority for other in self.nodes.pods_on(nominated[1])
+        ):
+            waiting = "not eligible due to a terminating pod on the nominated node."
+            return preemption.Preemption(None, waiting)
+        return preemption.preempt(state, verdict, self.filters)
+
+    async def _nominate(self, pod: PodInfo, candidate: preemption.Candidate) -> None:
+        """Reserve the node for the pod and end the victims."""
+        node = candidate.node
+        self.nominated[pod.uid] = (pod, node)
+        for victim in candidate.victims:
+            condition = preemption.disruption_condition(victim.pod, pod.pod)
+            await self._patch_status(victim, condition)
+            try:
+                await self.client.delete("pods", meta.name(victim.pod), victim.namespace, uid=victim.uid)
+            except StatusError as error:
+                if error.code not in (404, 409):
+                    raise
+            self.events.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+        for uid, (other, other_node) in list(self.nominated.items()):
+            if other_node == node and other.priority < pod.priority:
+                del self.nominated[uid]
+                await self._patch_status(other, {"status": {"nominatedNodeName": None}})
+                self.queue.happened("pod-delete")
+        await self._patch_status(pod, {"status": {"nominatedNodeName": node}})

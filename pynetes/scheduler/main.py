@@ -1,0 +1,62 @@
+"""Running the scheduler: connect, fill the picture of the cluster, win the Lease, schedule."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+
+from pynetes.client.client import Client
+from pynetes.client.events import EventRecorder
+from pynetes.client.informer import InformerFactory
+from pynetes.client.leader import LeaderConfig, LeaderElector
+from pynetes.machinery import logs, meta
+from pynetes.machinery.process import run_until_stopped, until
+from pynetes.scheduler import options as scheduler_options
+from pynetes.scheduler.cycle import Scheduler
+from pynetes.scheduler.options import Options
+from pynetes.scheduler.plugins import default_plugins
+from pynetes.scheduler.queue import SchedulingQueue
+from pynetes.scheduler.snapshot import Nodes
+from pynetes.scheduler.sources import Sources, VolumeBinder, cluster_view
+
+log = logging.getLogger(__name__)
+
+
+async def run(options: Options, stop: asyncio.Event) -> None:
+    """Schedule pods until `stop` is set."""
+    async with Client.from_kubeconfig(options.kubeconfig, user_agent="kube-scheduler") as client:
+        factory = InformerFactory(client)
+        events = EventRecorder(client, options.scheduler_names[0])
+        view = cluster_view(factory)
+        binder = VolumeBinder(client, factory)
+        plugins = default_plugins(options.scoring_strategy)
+        scheduler = Scheduler(client, events, Nodes(), SchedulingQueue(), view, plugins, binder)
+        Sources(factory, scheduler, options.scheduler_names)
+
+        async def lead() -> None:
+            await factory.wait_synced()
+            log.info("scheduling over %d nodes", len(scheduler.nodes))
+            await scheduler.run()
+
+        async def work() -> None:
+            if not options.leader_elect:
+                await lead()
+                return
+            identity = f"{socket.gethostname()}_{os.getpid()}_{meta.new_uid()}"
+            await LeaderElector(client, LeaderConfig("kube-scheduler", identity)).run(lead)
+
+        await until(stop, factory.run(), work())
+        await events.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments and run; returns the exit code."""
+    options = scheduler_options.parse(arguments)
+    return run_until_stopped(lambda stop: run(options, stop))
+
+
+def main_alone() -> int:
+    """As `main`, logging to standard error: `python -m pynetes.scheduler`."""
+    logs.setup(scheduler_options.parse().verbosity)
+    return main()

@@ -1,0 +1,273 @@
+"""What the scheduler needs to know of a pod, worked out once when the pod is first seen.
+
+Requests follow upstream's rule: the containers' sum or the largest init container, whichever is more, plus what
+sidecars (init containers that restart) hold all the time, plus the overhead; a pod-level request wins over both.
+Amounts are whole numbers: milli-CPUs for `cpu`, bytes or pieces for the rest.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from pynetes.machinery import meta, quantity, selectors
+from pynetes.machinery.meta import Obj
+
+Resources = dict[str, int]
+
+DEFAULT_MILLI_CPU = 100
+DEFAULT_MEMORY = 200 * 1024 * 1024
+LOWEST_PRIORITY = -(2**31)
+
+
+def amount(resource: str, text: str | int | float) -> int:
+    """A quantity in the scheduler's unit for that resource."""
+    return quantity.milli(text) if resource == "cpu" else quantity.value(text)
+
+
+def _add(total: Resources, more: Mapping[str, int]) -> None:
+    for resource, number in more.items():
+        total[resource] = total.get(resource, 0) + number
+
+
+def _maximum(total: Resources, other: Mapping[str, int]) -> None:
+    for resource, number in other.items():
+        total[resource] = max(total.get(resource, 0), number)
+
+
+def _requests(container: Mapping[str, Any]) -> Resources:
+    listed = (container.get("resources") or {}).get("requests") or {}
+    return {resource: amount(resource, text) for resource, text in listed.items()}
+
+
+def _with_defaults(requests: Resources) -> Resources:
+    """What a container counts for in scoring even if it requests nothing."""
+    return {"cpu": requests.get("cpu", DEFAULT_MILLI_CPU), "memory": requests.get("memory", DEFAULT_MEMORY)}
+
+
+def _total(pod: Obj, of_container: Any) -> Resources:
+    spec = pod["spec"]
+    total: Resources = {}
+    for container in spec.get("containers") or []:
+        _add(total, of_container(container))
+    sidecars: Resources = {}
+    initial: Resources = {}
+    for container in spec.get("initContainers") or []:
+        own = of_container(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, own)
+            _maximum(initial, sidecars)
+        else:
+            now = dict(own)
+            _add(now, sidecars)
+            _maximum(initial, now)
+    _add(total, sidecars)
+    _maximum(total, initial)
+    return total
+
+
+def requests_of(pod: Obj) -> Resources:
+    """What the pod asks of a node."""
+    total = _total(pod, _requests)
+    for resource, text in ((pod["spec"].get("resources") or {}).get("requests") or {}).items():
+        total[resource] = amount(resource, text)
+    _add(total, {r: amount(r, text) for r, text in (pod["spec"].get("overhead") or {}).items()})
+    return total
+
+
+def scoring_requests_of(pod: Obj) -> Resources:
+    """As `requests_of` for cpu and memory, with upstream's defaults for containers that request nothing."""
+    total = _total(pod, lambda container: _with_defaults(_requests(container)))
+    for resource, text in ((pod["spec"].get("resources") or {}).get("requests") or {}).items():
+        if resource in total:
+            total[resource] = amount(resource, text)
+    overhead = pod["spec"].get("overhead") or {}
+    _add(total, {r: amount(r, overhead[r]) for r in ("cpu", "memory") if r in overhead})
+    return total
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A port the pod takes on its node."""
+
+    ip: str
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """A pod (anti-)affinity term, with the namespaces it speaks of."""
+
+    topology_key: str
+    selector: selectors.LabelSelector
+    namespaces: frozenset[str]
+    namespace_selector: selectors.LabelSelector
+    weight: int = 0
+
+    def matches(self, namespace: str, labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> bool:
+        """Whether a pod with these labels in that namespace is one the term speaks of."""
+        here = namespace in self.namespaces or self.namespace_selector.matches(namespace_labels)
+        return here and self.selector.matches(labels)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Every pod (anti-)affinity term of a pod."""
+
+    required_affinity: tuple[Term, ...] = ()
+    required_anti: tuple[Term, ...] = ()
+    preferred_affinity: tuple[Term, ...] = ()
+    preferred_anti: tuple[Term, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.required_affinity or self.required_anti or self.preferred_affinity or self.preferred_anti)
+
+
+@lru_cache(maxsize=4096)
+def _selector(labels: tuple[tuple[str, str], ...], expressions: tuple[tuple[str, str, tuple[str, ...]], ...]) -> Any:
+    return selectors.from_label_selector(
+        {
+            "matchLabels": dict(labels),
+            "matchExpressions": [{"key": k, "operator": o, "values": list(v)} for k, o, v in expressions],
+        }
+    )
+
+
+def label_selector(selector: Obj | None) -> selectors.LabelSelector:
+    """A LabelSelector object as a value; equal ones are one and the same, so they can be counted by."""
+    if selector is None:
+        return selectors.NOTHING
+    return _selector(
+        tuple(sorted((selector.get("matchLabels") or {}).items())),
+        tuple((e["key"], e["operator"], tuple(e.get("values") or ())) for e in selector.get("matchExpressions") or []),
+    )
+
+
+def with_keys(
+    selector: Obj | None, pod_labels: Mapping[str, str], keys: Iterable[str], mismatch: Iterable[str] = ()
+) -> Obj:
+    """A LabelSelector narrowed by `matchLabelKeys` and `mismatchLabelKeys` to the pod's own values (KEP-3633)."""
+    out = dict(selector or {})
+    extra = [{"key": k, "operator": "In", "values": [pod_labels[k]]} for k in keys if k in pod_labels]
+    extra += [{"key": k, "operator": "NotIn", "values": [pod_labels[k]]} for k in mismatch if k in pod_labels]
+    return out | {"matchExpressions": [*(out.get("matchExpressions") or []), *extra]}
+
+
+def _term(pod: Obj, term: Obj, weight: int = 0) -> Term:
+    named = frozenset(term.get("namespaces") or ())
+    by_selector = label_selector(term.get("namespaceSelector"))
+    if not named and term.get("namespaceSelector") is None:
+        named = frozenset({meta.namespace(pod)})
+    narrowed = term.get("labelSelector")
+    if narrowed is not None and (term.get("matchLabelKeys") or term.get("mismatchLabelKeys")):
+        narrowed = with_keys(
+            narrowed, meta.labels(pod), term.get("matchLabelKeys") or (), term.get("mismatchLabelKeys") or ()
+        )
+    return Term(term.get("topologyKey", ""), label_selector(narrowed), named, by_selector, weight)
+
+
+def _terms(pod: Obj) -> Terms:
+    affinity = pod["spec"].get("affinity") or {}
+
+    def required(kind: str) -> tuple[Term, ...]:
+        listed = (affinity.get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or []
+        return tuple(_term(pod, term) for term in listed)
+
+    def preferred(kind: str) -> tuple[Term, ...]:
+        listed = (affinity.get(kind) or {}).get("preferredDuringSchedulingIgnoredDuringExecution") or []
+        return tuple(_term(pod, each["podAffinityTerm"], each.get("weight", 0)) for each in listed)
+
+    return Terms(
+        required("podAffinity"), required("podAntiAffinity"), preferred("podAffinity"), preferred("podAntiAffinity")
+    )
+
+
+NO_TERMS = Terms()
+
+
+@dataclass(eq=False)
+class PodInfo:
+    """A pod as the scheduler sees it. Identity is the object's, so it can be put in sets."""
+
+    pod: Obj
+    key: str
+    uid: str
+    namespace: str
+    labels: Mapping[str, str]
+    priority: int
+    requests: Resources
+    scoring: Resources
+    host_ports: tuple[HostPort, ...]
+    terms: Terms
+    tolerations: tuple[tuple[str, str, str, str], ...]
+    signature: tuple[str, tuple[tuple[str, str], ...]] = field(default=("", ()))
+
+    @property
+    def spec(self) -> Obj:
+        """The pod's spec."""
+        spec: Obj = self.pod["spec"]
+        return spec
+
+
+def pod_info(pod: Obj) -> PodInfo:
+    """Work out everything about `pod`."""
+    spec = pod["spec"]
+    labels = meta.labels(pod)
+    ports = tuple(
+        HostPort(port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
+        for container in [*(spec.get("containers") or []), *_sidecars(spec)]
+        for port in container.get("ports") or []
+        if port.get("hostPort")
+    )
+    tolerations = tuple(
+        (t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
+        for t in spec.get("tolerations") or []
+    )
+    return PodInfo(
+        pod=pod,
+        key=meta.key(pod),
+        uid=meta.uid(pod),
+        namespace=meta.namespace(pod),
+        labels=labels,
+        priority=spec.get("priority") or 0,
+        requests=requests_of(pod),
+        scoring=scoring_requests_of(pod),
+        host_ports=ports,
+        terms=_terms(pod) if spec.get("affinity") else NO_TERMS,
+        tolerations=tolerations,
+        signature=(meta.namespace(pod), tuple(sorted(labels.items()))),
+    )
+
+
+def _sidecars(spec: Obj) -> list[Obj]:
+    return [c for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
+
+
+def tolerates(tolerations: Iterable[tuple[str, str, str, str]], taint: tuple[str, str, str]) -> bool:
+    """Whether some toleration covers the taint `(key, value, effect)`."""
+    key, value, effect = taint
+    for t_key, operator, t_value, t_effect in tolerations:
+        if t_effect and t_effect != effect:
+            continue
+        if t_key and t_key != key:
+            continue
+        if operator == "Exists" or (operator in ("Equal", "") and t_value == value and t_key):
+            return True
+        if operator in ("Lt", "Gt") and _number(value) is not None and _number(t_value) is not None:
+            taint_number, bound = int(value), int(t_value)
+            if taint_number < bound if operator == "Lt" else taint_number > bound:
+                return True
+    return False
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def is_terminal(pod: Obj) -> bool:
+    """Whether the pod has ended and no longer uses anything."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
