@@ -10,8 +10,8 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -25,6 +25,8 @@ from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
 
+Patch = Obj | list[Obj]
+TokenSource = Callable[[], Awaitable[str]]
 PatchType = Literal["json", "merge", "strategic", "apply"]
 
 _PATCH_CONTENT: dict[str, str] = {
@@ -131,11 +133,13 @@ class Client:
         token: str | None = None,
         connection: kubeconfig.Connection | None = None,
         user_agent: str | None = None,
+        token_source: TokenSource | None = None,
     ) -> None:
         self.connection = connection or kubeconfig.Connection(
             server.rstrip("/"), ca_data=ca_data, cert=cert, key=key, token=token
         )
         self.user_agent = user_agent or default_user_agent()
+        self._token_source = token_source
         self._session: _Session | None = None
 
     @classmethod
@@ -145,6 +149,16 @@ class Client:
         """A client for what the kubeconfig names."""
         connection = kubeconfig.load(path, context)
         return cls(connection.server, connection=connection, user_agent=user_agent)
+
+    def acting_as(self, token_source: TokenSource, user_agent: str | None = None) -> "Client":
+        """A client of the same server that is somebody else: who, the tokens say."""
+        anonymous = replace(self.connection, cert=None, key=None, token=None, token_file=None)
+        return Client(
+            anonymous.server,
+            connection=anonymous,
+            user_agent=user_agent or self.user_agent,
+            token_source=token_source,
+        )
 
     async def __aenter__(self) -> "Client":
         return self
@@ -264,7 +278,7 @@ class Client:
         self,
         rt: ResourceType | str,
         name: str,
-        patch: Obj | list[Obj],  # type: ignore[valid-type]  # `list` is our method inside this class
+        patch: Patch,
         namespace: str | None = None,
         *,
         type: PatchType = "merge",
@@ -335,7 +349,7 @@ class Client:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer to be read as it comes, for as long as it comes."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=None)
-        headers = self._headers() | {"Accept": accept}
+        headers = await self._headers() | {"Accept": accept}
         try:
             async with self._http().http.request(
                 method, self._url(path, query), headers=headers, timeout=timeout, **self._tls_name()
@@ -370,7 +384,7 @@ class Client:
         content_type: str = _JSON,
         headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
-        sent = self._headers() | {"Accept": accept} | dict(headers or {})
+        sent = await self._headers() | {"Accept": accept} | dict(headers or {})
         if body is not None:
             sent["Content-Type"] = content_type
         session = self._http()
@@ -404,9 +418,9 @@ class Client:
             )
         return self._session
 
-    def _headers(self) -> dict[str, str]:
+    async def _headers(self) -> dict[str, str]:
         headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}
-        token = self.connection.bearer()
+        token = await self._token_source() if self._token_source else self.connection.bearer()
         return headers | {"Authorization": f"Bearer {token}"} if token else headers
 
     def _tls_name(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from pynetes.machinery.resources import ResourceType
 
 log = logging.getLogger(__name__)
 
+Objs = list[Obj]
+Names = list[str]
 Indexer = Callable[[Obj], list[str]]
 Callback = Callable[[Obj | None, Obj | None], None]
 Transform = Callable[[Obj], Obj]
@@ -106,18 +108,18 @@ class Informer:
         """The object under `namespace/name` (or `name`)."""
         return self._items.get(key)
 
-    def list(self, namespace: str | None = None, selector: selectors.LabelSelector | None = None) -> "list[Obj]":
+    def list(self, namespace: str | None = None, selector: selectors.LabelSelector | None = None) -> Objs:
         """The cached objects, of one namespace and with matching labels if asked."""
         found = self._items.values() if namespace is None else self.by_index("namespace", namespace)
         if selector is None:
             return [*found]
         return [obj for obj in found if selector.matches(meta.labels(obj))]
 
-    def by_index(self, index: str, value: str) -> "list[Obj]":
+    def by_index(self, index: str, value: str) -> Objs:
         """The objects for which the indexer named `index` gave `value`."""
         return [self._items[key] for key in self._indexes[index].get(value, ())]
 
-    def index_keys(self, index: str) -> "list[str]":
+    def index_keys(self, index: str) -> Names:
         """Every value that some object has in `index`."""
         return [*self._indexes[index]]
 

@@ -326,7 +326,7 @@ class DeploymentController(Controller):
         return deployment, new, old
 
     async def _existing(self, deployment: Obj, made: Obj) -> Obj:
-        """The name is taken: by our own from a moment ago, or by a template of the same hash, which asks for another."""
+        """The name is taken: by our own from a moment ago, or by another template of the same hash."""
         found = await self.client.get("replicasets.apps", meta.name(made), meta.namespace(made))
         owner = meta.controller_of(found)
         if (

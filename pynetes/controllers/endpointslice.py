@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from pynetes.controllers import pods, slices
 from pynetes.controllers.controller import Context, Controller, is_namespace_terminating, own_key
+from pynetes.controllers.expectations import Expectations
 from pynetes.controllers.service_pods import (
     HEADLESS_LABEL,
     LAST_CHANGE,
@@ -107,16 +108,20 @@ class EndpointSliceController(Controller):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.times = TriggerTimes()
+        self.expectations = Expectations()
         self.services = self.watch("services", own_key)
         self.pods = self.watch("pods", affected_services(self.services))
         self.slices = self.watch(SLICES, self._slice_changed, indexers={"service": by_service})
         self.nodes = self.watch("nodes", self._node_changed)
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        keys = {}
+        keys: dict[str, None] = {}
         for found in (old, new):
             if found is not None and meta.labels(found).get(MANAGED_BY_LABEL) == MANAGER:
                 keys |= dict.fromkeys(by_service(found))
+        if old is None:
+            for key in keys:
+                self.expectations.creation_observed(key)
         return keys
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
@@ -131,11 +136,12 @@ class EndpointSliceController(Controller):
         existing = [s for s in self.slices.by_index("service", key) if meta.labels(s).get(MANAGED_BY_LABEL) == MANAGER]
         if service is None:
             self.times.forget(key)
+            self.expectations.forget(key)
             await asyncio.gather(*(self._delete(found) for found in existing))
             return
         if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return
-        if meta.is_deleting(service):
+        if meta.is_deleting(service) or not self.expectations.satisfied(key):
             return
         existing = [found for found in existing if not meta.is_deleting(found)]
         chosen = [pod for pod in self.pods.list(meta.namespace(service)) if selects(service, pod)]
@@ -172,7 +178,8 @@ class EndpointSliceController(Controller):
                 changes.update.append(found)
         for found in changes.update:
             await self.client.update(SLICES, {**found, "metadata": self._metadata(found["metadata"], labels, moment)})
-        for ports, endpoints in changes.create:
+        self.expectations.expect(meta.key(service), creations=len(changes.create))
+        for made_already, (ports, endpoints) in enumerate(changes.create):
             metadata = {
                 "generateName": pods.generate_name(meta.name(service)),
                 "namespace": meta.namespace(service),
@@ -186,7 +193,10 @@ class EndpointSliceController(Controller):
             }
             try:
                 await self.client.create(SLICES, made)
-            except StatusError as error:
+            except (StatusError, ConnectionError) as error:
+                self.expectations.creation_observed(meta.key(service), len(changes.create) - made_already)
+                if not isinstance(error, StatusError):
+                    raise
                 if is_namespace_terminating(error):
                     return
                 self.events.event(

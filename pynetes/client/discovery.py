@@ -1,0 +1,118 @@
+"""Which resources a server has.
+
+Aggregated discovery answers in two requests; a server that does not offer it is asked group by group. Groups that
+cannot be reached (an aggregated API server that is down) are named, not silently left out: a caller that acts on
+"everything" must know that it did not see everything.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynetes.client.client import Client
+from pynetes.machinery.errors import StatusError
+from pynetes.machinery.meta import Obj
+from pynetes.machinery.resources import ResourceType, Subresource
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+
+@dataclass(slots=True)
+class Discovered:
+    """The resources in their preferred versions, and the group-versions that did not answer."""
+
+    resources: list[ResourceType] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+async def discover(client: Client) -> Discovered:
+    """Ask the server what it serves."""
+    found = Discovered()
+    for path in ("/api", "/apis"):
+        answer = (await client.raw("GET", path, headers={"accept": _AGGREGATED})).json()
+        if answer.get("kind") == "APIGroupDiscoveryList":
+            _read_aggregated(answer, found)
+        elif path == "/api":
+            await _read_version(client, "", "v1", found)
+        else:
+            await asyncio.gather(*(_read_group(client, group, found) for group in answer.get("groups") or []))
+    return found
+
+
+def _read_aggregated(answer: Obj, found: Discovered) -> None:
+    for group in answer.get("items") or []:
+        name = group.get("metadata", {}).get("name", "")
+        seen: set[str] = set()
+        for version in group.get("versions") or []:
+            if version.get("freshness") == "Stale":
+                found.failed[_group_version(name, version["version"])] = "stale GroupVersion discovery"
+                continue
+            for resource in version.get("resources") or []:
+                if resource["resource"] in seen:
+                    continue
+                seen.add(resource["resource"])
+                found.resources.append(_aggregated_resource(name, version["version"], resource))
+
+
+def _aggregated_resource(group: str, version: str, resource: Obj) -> ResourceType:
+    kind = (resource.get("responseKind") or {}).get("kind", "")
+    subresources = tuple(
+        Subresource(
+            name=sub["subresource"],
+            group=(sub.get("responseKind") or {}).get("group", ""),
+            version=(sub.get("responseKind") or {}).get("version", ""),
+            kind=(sub.get("responseKind") or {}).get("kind", ""),
+            verbs=tuple(sub.get("verbs") or ()),
+        )
+        for sub in resource.get("subresources") or []
+    )
+    return ResourceType(
+        group=group,
+        version=version,
+        plural=resource["resource"],
+        kind=kind,
+        singular=resource.get("singularResource") or kind.lower(),
+        namespaced=resource.get("scope") == "Namespaced",
+        short_names=tuple(resource.get("shortNames") or ()),
+        categories=tuple(resource.get("categories") or ()),
+        verbs=tuple(resource.get("verbs") or ()),
+        subresources=subresources,
+    )
+
+
+async def _read_group(client: Client, group: Obj, found: Discovered) -> None:
+    version = (group.get("preferredVersion") or group["versions"][0])["version"]
+    others = [v["version"] for v in group["versions"] if v["version"] != version]
+    for candidate in [version, *others]:
+        await _read_version(client, group["name"], candidate, found)
+
+
+async def _read_version(client: Client, group: str, version: str, found: Discovered) -> None:
+    path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    try:
+        answer: dict[str, Any] = (await client.raw("GET", path)).json()
+    except StatusError as error:
+        found.failed[_group_version(group, version)] = error.message
+        return
+    have = {(r.group, r.plural) for r in found.resources}
+    for resource in answer.get("resources") or []:
+        if "/" in resource["name"] or (group, resource["name"]) in have:
+            continue
+        found.resources.append(
+            ResourceType(
+                group=group,
+                version=version,
+                plural=resource["name"],
+                kind=resource["kind"],
+                singular=resource.get("singularName") or resource["kind"].lower(),
+                namespaced=bool(resource.get("namespaced")),
+                short_names=tuple(resource.get("shortNames") or ()),
+                categories=tuple(resource.get("categories") or ()),
+                verbs=tuple(resource.get("verbs") or ()),
+                subresources=(),
+            )
+        )
+
+
+def _group_version(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version

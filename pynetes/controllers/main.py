@@ -1,0 +1,115 @@
+"""The controller manager: one process, one connection's caches, all controllers.
+
+`CONTROLLERS` is the table of contents of this package. The informers are shared by all of them and run before this
+process leads, so that a new leader acts at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+
+import uvloop
+
+from pynetes.client.client import Client
+from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
+from pynetes.controllers.controller import Context, Controller
+from pynetes.controllers.credentials import account_client
+from pynetes.controllers.deployment import DeploymentController
+from pynetes.controllers.endpoints import EndpointsController
+from pynetes.controllers.endpointslice import EndpointSliceController
+from pynetes.controllers.namespace import NamespaceController
+from pynetes.controllers.options import Options, parse
+from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
+from pynetes.machinery import logs, meta
+
+log = logging.getLogger(__name__)
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationControllerController,
+    EndpointsController,
+    EndpointSliceController,
+    NamespaceController,
+    ServiceAccountController,
+    RootCAPublisher,
+)
+
+
+async def run(options: Options, stop: asyncio.Event, client: Client | None = None) -> None:
+    """Run the chosen controllers until `stop` is set; raises LeadershipLost if another took over."""
+    own = client is None
+    client = client or Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager/pynetes")
+    stopping = asyncio.ensure_future(stop.wait())
+    work = asyncio.ensure_future(_lead(client, options) if options.leader_elect else _work(client, options))
+    try:
+        await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (work, stopping):
+            task.cancel()
+        await asyncio.gather(work, stopping, return_exceptions=True)
+        if own:
+            await client.close()
+
+
+async def _lead(client: Client, options: Options) -> None:
+    config = LeaderConfig(
+        name=options.leader_elect_resource_name,
+        namespace=options.leader_elect_resource_namespace,
+        identity=f"{socket.gethostname()}_{meta.new_uid()}",
+        lease_duration=options.leader_elect_lease_duration,
+        renew_deadline=options.leader_elect_renew_deadline,
+        retry_period=options.leader_elect_retry_period,
+    )
+    await LeaderElector(client, config).run(lambda: _work(client, options))
+
+
+async def _work(client: Client, options: Options) -> None:
+    """All controllers over one set of informers."""
+    accounts: dict[str, Client] = {}
+
+    def client_for(account: str) -> Client:
+        if not options.use_service_account_credentials:
+            return client
+        if account not in accounts:
+            accounts[account] = account_client(client, account)
+        return accounts[account]
+
+    context = Context(client, options, client_for)
+    controllers = [kind(context) for kind in CONTROLLERS if options.enabled(kind.name)]
+    log.info("starting %d controllers", len(controllers))
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(context.informers.run(), name="informers")
+            for controller in controllers:
+                group.create_task(controller.run(), name=controller.name)
+    finally:
+        await asyncio.gather(*(each.close() for each in accounts.values()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    options = parse(arguments)
+    logs.setup(options.verbosity)
+
+    async def serve() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await run(options, stop)
+        except LeadershipLost as lost:
+            log.error("%s", lost)
+            return 1
+        return 0
+
+    with contextlib.suppress(KeyboardInterrupt):
+        return uvloop.run(serve())
+    return 0
