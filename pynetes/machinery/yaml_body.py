@@ -75,7 +75,8 @@ def resolve(text: str) -> Any:
     if _INT.fullmatch(text):
         return _integer(text.replace("_", ""))
     if _FLOAT.fullmatch(text):
-        return float(text)
+        number = float(text)
+        return int(number) if number.is_integer() and abs(number) < 1e21 else number
     if text in _NAN:
         return math.nan
     if match := _INFINITE.fullmatch(text):
