@@ -175,10 +175,18 @@ class Client:
     # Reading
 
     async def get(
-        self, rt: ResourceType | str, name: str, namespace: str | None = None, *, subresource: str | None = None
+        self,
+        rt: ResourceType | str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        metadata_only: bool = False,
     ) -> Obj:
         """One object; StatusError 404 if there is none."""
-        return await self._object("GET", resource_of(rt).path(namespace, name, subresource))
+        accept = METADATA if metadata_only else _JSON
+        answer = await self._request("GET", resource_of(rt).path(namespace, name, subresource), accept=accept)
+        return _decode(answer.body)
 
     async def list(
         self,

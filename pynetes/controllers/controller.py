@@ -156,7 +156,7 @@ def controller_key(obj: Obj, kind: str, owner: Callable[[str], Obj | None]) -> s
 
 def is_namespace_terminating(error: StatusError) -> bool:
     """Whether a creation was refused because the namespace is being deleted: no reason to complain or to retry."""
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes())
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
 
 
 async def ignore_not_found(request: Awaitable[Obj]) -> Obj | None:

@@ -20,6 +20,7 @@ from pynetes.controllers.credentials import account_client
 from pynetes.controllers.deployment import DeploymentController
 from pynetes.controllers.endpoints import EndpointsController
 from pynetes.controllers.endpointslice import EndpointSliceController
+from pynetes.controllers.garbage_collector import GarbageCollector
 from pynetes.controllers.namespace import NamespaceController
 from pynetes.controllers.options import Options, parse
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
@@ -37,6 +38,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     NamespaceController,
     ServiceAccountController,
     RootCAPublisher,
+    GarbageCollector,
 )
 
 
