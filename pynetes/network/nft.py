@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pynetes.network.netlink import ACK, APPEND, CREATE, Message, attr, be32, be64, nested, netfilter_header, text
+from pynetes.network.netlink import APPEND, CREATE, Message, attr, be32, be64, nested, netfilter_header, text
 
 IPV4 = 2  # NFPROTO_IPV4
 TCP, UDP, SCTP = 6, 17, 132
@@ -377,9 +377,8 @@ def compare(register: int, operator: int, value: bytes) -> bytes:
 
 def bitwise(register: int, mask: bytes, xor: bytes) -> bytes:
     """register = (register & mask) ^ xor."""
-    return _expression(
-        "bitwise", be32(1, register), be32(2, register), be32(3, len(mask)), nested(4, attr(1, mask)), nested(5, attr(1, xor))
-    )
+    where = (be32(1, register), be32(2, register), be32(3, len(mask)))
+    return _expression("bitwise", *where, nested(4, attr(1, mask)), nested(5, attr(1, xor)))
 
 
 def conntrack(key: int, register: int) -> bytes:

@@ -250,13 +250,21 @@ class KernelTable:
         self._fresh = False
         return len(messages)
 
+    @staticmethod
+    def tables() -> list[str]:
+        """The names of all IPv4 tables in this network namespace."""
+        query = NetfilterSocket()
+        try:
+            return [KernelTable._name(body, 1) for body in query.dump(nft.get_tables())]
+        finally:
+            query.close()
+
     def _replace(self) -> list[Message]:
-        tables = [netlink.parse(body)[1] for body in self._socket.dump(nft.get_tables())]
-        if self._plan.table.encode() + b"\0" not in tables:
+        if self._plan.table not in (self._name(body, 1) for body in [*self._socket.dump(nft.get_tables())]):
             return self._plan.rebuild((), (), ())
         chains = [self._name(body, 3) for body in self._dump(nft.get_chains(self._plan.table))]
         found = {self._name(body, 2): netlink.parse(body) for body in self._dump(nft.get_sets(self._plan.table))}
-        named = {name: attributes for name, attributes in found.items() if not int.from_bytes(attributes.get(3, b""), "big") & 1}
+        named = {name: about for name, about in found.items() if not int.from_bytes(about.get(3, b""), "big") & 1}
         keep = [
             name
             for name, attributes in named.items()
