@@ -1,0 +1,38 @@
+"""`emptyDir` volumes: a directory that lives as long as the pod, on disk, in memory or in huge pages."""
+
+from pynetes.kubelet import mounts
+from pynetes.kubelet.volumes.base import Volume, own
+from pynetes.machinery import quantity
+
+
+class EmptyDirVolume(Volume):
+    """World-writable, owned by fsGroup if there is one."""
+
+    plugin = "kubernetes.io/empty-dir"
+
+    async def set_up(self) -> None:
+        created = not self.directory.exists()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if created:
+            self.directory.chmod(0o777)
+        medium = self.source.get("medium") or ""
+        if medium and not mounts.is_mount_point(self.directory):
+            mounts.mount(*self._file_system(medium))
+            created = True
+        group = self.context.fs_group
+        if created and group is not None:
+            own(self.directory, group, read_only=False)
+
+    def _file_system(self, medium: str) -> tuple[str, str, str, int, str]:
+        directory = str(self.directory)
+        if medium == "Memory":
+            limit = self.size_limit()
+            size = f",size={limit}" if limit else ""
+            return ("tmpfs", directory, "tmpfs", 0, f"mode=0777{size}")
+        page = medium.removeprefix("HugePages").removeprefix("-").removesuffix("i")
+        return ("nodev", directory, "hugetlbfs", 0, f"mode=0777,pagesize={page or '2M'}")
+
+    def size_limit(self) -> int:
+        """The limit in bytes; 0 for none. In memory it is the kernel's to hold, on disk the eviction manager's."""
+        text = self.source.get("sizeLimit")
+        return quantity.value(str(text)) if text else 0
