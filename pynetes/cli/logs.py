@@ -19,7 +19,9 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("component", metavar="COMPONENT", nargs="?", help="without it, the components are listed")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    parser.add_argument("--tail", type=int, default=200, metavar="LINES", help="how many lines to begin with (default: 200)")
+    parser.add_argument(
+        "--tail", type=int, default=200, metavar="LINES", help="how many lines to begin with (default: 200)"
+    )
     add_name(parser)
 
 

@@ -10,7 +10,7 @@ from pynetes import KUBERNETES_VERSION, __version__
 from pynetes.cluster.config import ClusterError
 
 # In the order in which `--help` lists them.
-COMMANDS = ("up", "down", "delete", "status", "node", "kubeconfig", "logs", "image", "doctor", "server", "agent", "version")
+COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "logs", "image", "doctor", "version")
 
 DESCRIPTION = f"""\
 Kubernetes {KUBERNETES_VERSION}, whole, in Python: real kubectl, real containers, no Docker, no VM.
@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"pynetes {__version__}")
     shtab.add_argument_to(
-        root, "--print-completion", help="print a completion script, e.g. for bash: source <(pynetes --print-completion bash)"
+        root,
+        "--print-completion",
+        help="print a completion script, e.g. for bash: source <(pynetes --print-completion bash)",
     )
     commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for name in COMMANDS:

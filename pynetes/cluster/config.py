@@ -13,9 +13,10 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pynetes.cluster.netns import ClusterNetwork
+
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")
-MAX_CLUSTERS = 64
 
 
 class ClusterError(Exception):
@@ -33,52 +34,6 @@ def state_root() -> Path:
 
 
 @dataclass(frozen=True)
-class Ranges:
-    """The address ranges of one cluster, all derived from its index."""
-
-    index: int
-
-    @property
-    def bridge(self) -> str:
-        """The host's address on the link to its nodes: where nodes and pods find the API server."""
-        return f"10.89.{self.index}.1"
-
-    @property
-    def node_link(self) -> str:
-        """The link between the host and the nodes."""
-        return f"10.89.{self.index}.0/25"
-
-    @property
-    def load_balancers(self) -> str:
-        """Addresses for services of type LoadBalancer."""
-        return f"10.89.{self.index}.128/25"
-
-    @property
-    def pods(self) -> str:
-        """Pod addresses; each node has a /24 of it."""
-        return f"10.{244 - self.index}.0.0/16"
-
-    @property
-    def services(self) -> str:
-        """Cluster IPs."""
-        return f"10.{96 + self.index}.0.0/16"
-
-    @property
-    def kubernetes_service(self) -> str:
-        """The cluster IP of the service `kubernetes`: the first of the range."""
-        return str(ipaddress.ip_network(self.services)[1])
-
-    @property
-    def dns(self) -> str:
-        """The cluster IP of the service `kube-dns`: the tenth of the range."""
-        return str(ipaddress.ip_network(self.services)[10])
-
-    def node_address(self, number: int) -> str:
-        """The address of node `number`, counted from 1."""
-        return f"10.89.{self.index}.{number + 1}"
-
-
-@dataclass(frozen=True)
 class Cluster:
     """One cluster: what `cluster.json` says, and every path and name that follows from it."""
 
@@ -90,9 +45,14 @@ class Cluster:
     upstream_dns: list[str] = field(default_factory=list)
 
     @property
-    def ranges(self) -> Ranges:
-        """Its address ranges."""
-        return Ranges(self.index)
+    def network(self) -> ClusterNetwork:
+        """Its address ranges and the names of its links."""
+        return ClusterNetwork(self.name, self.index)
+
+    @property
+    def kubernetes_service(self) -> str:
+        """The cluster IP of the service `kubernetes`: the first of the range."""
+        return str(ipaddress.ip_network(self.network.services)[1])
 
     @property
     def directory(self) -> Path:
@@ -117,7 +77,7 @@ class Cluster:
     @property
     def node_server(self) -> str:
         """Where nodes and pods find the API server."""
-        return f"https://{self.ranges.bridge}:6443"
+        return f"https://{self.network.host_address}:6443"
 
     def path(self, *parts: str) -> Path:
         """A path below its state directory."""

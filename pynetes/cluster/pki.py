@@ -182,7 +182,7 @@ def ensure(cluster: Cluster) -> None:
     front_proxy = Authority(directory, "front-proxy-ca", "kubernetes-front-proxy-ca")
     front_proxy.ensure("front-proxy-client", "front-proxy-client")
     ensure_token_key(directory)
-    ranges = cluster.ranges
+    network = cluster.network
     authority.ensure(
         "apiserver",
         "kube-apiserver",
@@ -195,7 +195,7 @@ def ensure(cluster: Cluster) -> None:
             "kubernetes.default.svc",
             f"kubernetes.default.svc.{cluster.domain}",
         ),
-        addresses=("127.0.0.1", "::1", ranges.bridge, ranges.kubernetes_service),
+        addresses=("127.0.0.1", "::1", network.host_address, cluster.kubernetes_service),
     )
     for file_name, user, groups in CONTROL_PLANE_CLIENTS:
         authority.ensure(file_name, user, groups)
@@ -209,5 +209,5 @@ def ensure(cluster: Cluster) -> None:
             server=True,
             client=False,
             dns=(node,),
-            addresses=(ranges.node_address(number),),
+            addresses=(network.node_address(number),),
         )

@@ -8,8 +8,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pynetes.cluster import containerd, netns
+from pynetes.cluster import containerd
 from pynetes.cluster.config import Cluster
+
+
+SANDBOX_IMAGE = "pynetes.local/pause:1"
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,15 @@ def flags(**values: str | int | Path | list[str] | None) -> list[str]:
 def apiserver(cluster: Cluster) -> Unit:
     """The API server. With nodes it also listens on the bridge, where they find it."""
     pki = cluster.path("pki")
-    ranges = cluster.ranges
-    binds = [f"127.0.0.1:{cluster.api_port}"] + ([f"{ranges.bridge}:6443"] if cluster.nodes else [])
+    ranges = cluster.network
+    binds = [f"127.0.0.1:{cluster.api_port}"] + ([f"{ranges.host_address}:6443"] if cluster.nodes else [])
     return Unit(
         "apiserver",
         "pynetes.apiserver",
         arguments=flags(
             bind_address=binds,
             secure_port=cluster.api_port,
-            advertise_address=ranges.bridge if cluster.nodes else "127.0.0.1",
+            advertise_address=ranges.host_address if cluster.nodes else "127.0.0.1",
             tls_cert_file=pki / "apiserver.crt",
             tls_private_key_file=pki / "apiserver.key",
             client_ca_file=pki / "ca.crt",
@@ -77,18 +80,24 @@ def controller_manager(cluster: Cluster) -> Unit:
         "pynetes.controllers",
         arguments=flags(
             kubeconfig=cluster.kubeconfig("controller-manager"),
-            cluster_cidr=cluster.ranges.pods,
+            cluster_cidr=cluster.network.pods,
             service_account_private_key_file=pki / "sa.key",
             root_ca_file=pki / "ca.crt",
             cluster_signing_cert_file=pki / "ca.crt",
             cluster_signing_key_file=pki / "ca.key",
+            # One process, restarted by the supervisor: a Lease would only delay its return.
+            leader_elect="false",
         ),
     )
 
 
 def scheduler(cluster: Cluster) -> Unit:
     """The scheduler."""
-    return Unit("scheduler", "pynetes.scheduler", arguments=flags(kubeconfig=cluster.kubeconfig("scheduler")))
+    return Unit(
+        "scheduler",
+        "pynetes.scheduler",
+        arguments=flags(kubeconfig=cluster.kubeconfig("scheduler"), leader_elect="false"),
+    )
 
 
 def runtime(cluster: Cluster, node: str) -> containerd.Containerd:
@@ -96,8 +105,8 @@ def runtime(cluster: Cluster, node: str) -> containerd.Containerd:
     return containerd.Containerd(
         root_dir=cluster.node_path(node, "containerd"),
         socket=cluster.containerd_socket(node),
-        netns=netns.namespace_name(cluster.name, node),
-        sandbox_image=containerd.SANDBOX_IMAGE,
+        netns=cluster.network.namespace(node),
+        sandbox_image=SANDBOX_IMAGE,
         cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
     )
 
@@ -108,33 +117,33 @@ def kubelet(cluster: Cluster, node: str) -> Unit:
     return Unit(
         f"kubelet-{node}",
         "pynetes.kubelet",
-        netns=netns.namespace_name(cluster.name, node),
+        netns=cluster.network.namespace(node),
         node=node,
         arguments=flags(
             kubeconfig=cluster.kubeconfig(f"kubelet-{node}"),
             hostname_override=node,
-            node_ip=cluster.ranges.node_address(cluster.node_number(node)),
+            node_ip=cluster.network.node_address(cluster.node_number(node)),
             root_dir=cluster.node_path(node, "kubelet"),
             container_runtime_endpoint=f"unix://{cluster.containerd_socket(node)}",
             pod_logs_dir=cluster.node_path(node, "pod-logs"),
             cgroup_root=f"/pynetes/{cluster.name}/{node}",
-            cluster_dns=cluster.ranges.dns,
+            cluster_dns=cluster.network.dns,
             cluster_domain=cluster.domain,
             tls_cert_file=pki / f"kubelet-server-{node}.crt",
             tls_private_key_file=pki / f"kubelet-server-{node}.key",
             client_ca_file=pki / "ca.crt",
-            pod_infra_container_image=containerd.SANDBOX_IMAGE,
+            pod_infra_container_image=SANDBOX_IMAGE,
         ),
     )
 
 
 def network(cluster: Cluster, node: str) -> Unit:
     """A node's network agent: pod network, services, DNS."""
-    ranges = cluster.ranges
+    ranges = cluster.network
     return Unit(
         f"network-{node}",
         "pynetes.network",
-        netns=netns.namespace_name(cluster.name, node),
+        netns=cluster.network.namespace(node),
         node=node,
         arguments=flags(
             kubeconfig=cluster.kubeconfig(f"network-{node}"),
@@ -157,9 +166,7 @@ def all_units(cluster: Cluster) -> list[Unit]:
     units = [apiserver(cluster)]
     for node in cluster.nodes:
         program = runtime(cluster, node).command()
-        units.append(
-            Unit(f"containerd-{node}", command=program, node=node, netns=netns.namespace_name(cluster.name, node))
-        )
+        units.append(Unit(f"containerd-{node}", command=program, node=node))
     units += [controller_manager(cluster), scheduler(cluster)]
     for node in cluster.nodes:
         units += [network(cluster, node), kubelet(cluster, node)]

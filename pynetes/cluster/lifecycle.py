@@ -1,0 +1,223 @@
+"""Bringing a cluster up and taking it away, step by step; each step looks first and does only what is missing.
+
+`up` is safe to repeat: on a running cluster it changes nothing. `down` ends every process, container and network
+namespace and keeps the files; `delete` removes those too. Both work on whatever is left after a crash.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pynetes.client.client import Client, Unreachable
+from pynetes.cluster import config, control, doctor, kubeconfig, netns, oci, pki, supervisor, units
+from pynetes.cluster.config import Cluster, ClusterError
+from pynetes.cluster.containerd import ContainerdError, unmount_below
+from pynetes.kubelet.cgroups import Cgroups
+from pynetes.machinery import clock, meta
+from pynetes.machinery.errors import StatusError
+
+Tell = Callable[[str], None]
+
+READY_SECONDS = 60.0
+POD_STOP_SECONDS = 30.0
+
+
+# -- up -------------------------------------------------------------------------------------------------------------
+
+
+def prepare(name: str, node_count: int, upstream_dns: list[str] | None) -> Cluster:
+    """The cluster called `name` as it is, or a new one with its addresses chosen."""
+    config.check_name(name)
+    existing = config.load(name)
+    if existing is not None:
+        if existing.node_count == node_count or control.supervisor_pid(existing) is None:
+            cluster = replace(existing, node_count=node_count)
+        else:
+            raise ClusterError(
+                f"cluster {name!r} runs with {existing.node_count} node(s); to change that: pynetes down, then up --nodes {node_count}"
+            )
+        if upstream_dns is not None:
+            cluster = replace(cluster, upstream_dns=upstream_dns)
+    else:
+        reserved = [other.index for other in config.list_all()]
+        try:
+            index = netns.choose(name, reserved).index if node_count else _first_index(reserved)
+        except netns.NetworkError as error:
+            raise ClusterError(str(error)) from error
+        cluster = Cluster(name, index, node_count, _free_port(), upstream_dns=upstream_dns or [])
+    cluster.save()
+    return cluster
+
+
+def _first_index(reserved: list[int]) -> int:
+    return next(index for index in range(len(reserved) + 1) if index not in reserved)
+
+
+def _free_port(first: int = 6443) -> int:
+    """The first port from 6443 on that neither a process nor another cluster has."""
+    taken = {other.api_port for other in config.list_all()}
+    for port in range(first, first + 1000):
+        if port in taken:
+            continue
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ClusterError("no free port for the API server between 6443 and 7442")
+
+
+def missing_programs() -> str:
+    """What this machine lacks for nodes, as one text; empty if nothing."""
+    return "\n".join(f"  {check.what}: {check.cure}" for check in doctor.missing_for_nodes())
+
+
+async def up(cluster: Cluster, tell: Tell) -> None:
+    """Start what does not run; returns when the API answers and every node is Ready."""
+    pki.ensure(cluster)
+    kubeconfig.write_component_files(cluster)
+    if control.supervisor_pid(cluster) is None:
+        if cluster.nodes:
+            _make_network(cluster)
+            _write_runtime_files(cluster)
+        supervisor.launch(cluster)
+    async with Client.from_kubeconfig(str(cluster.kubeconfig("admin"))) as client:
+        await _api_ready(cluster, client)
+        tell(f"API server ready at {cluster.server}")
+        await asyncio.gather(*(_load_sandbox_image(cluster, node) for node in cluster.nodes))
+        for node in cluster.nodes:
+            await _node_ready(cluster, client, node)
+            tell(f"{node} is Ready")
+
+
+def _make_network(cluster: Cluster) -> None:
+    try:
+        netns.create(cluster.network)
+        for number, node in enumerate(cluster.nodes, 1):
+            netns.add_node(cluster.network, number, node)
+    except netns.NetworkError as error:
+        raise ClusterError(f"cannot make the cluster's network: {error}") from error
+
+
+def _write_runtime_files(cluster: Cluster) -> None:
+    """What the nodes' containerd reads, and the one image every pod needs."""
+    pause = cluster.path("pause.tar")
+    if not pause.exists():
+        oci.write_pause_image(pause, units.SANDBOX_IMAGE)
+    for node in cluster.nodes:
+        units.runtime(cluster, node).write_config()
+
+
+async def _api_ready(cluster: Cluster, client: Client) -> None:
+    deadline = clock.monotonic() + READY_SECONDS
+    while True:
+        reason = "it does not listen yet"
+        try:
+            answer = await client.raw("GET", "/readyz")
+            if answer.status == 200:
+                return
+            reason = answer.body.decode(errors="replace").strip()
+        except Unreachable as error:
+            reason = str(error)
+        except StatusError as error:
+            reason = error.message
+        if clock.monotonic() > deadline:
+            raise ClusterError(
+                f"the API server is not ready after {READY_SECONDS:.0f} s ({reason}); {_see(cluster, 'apiserver')}"
+            )
+        await clock.sleep(0.02)
+
+
+async def _load_sandbox_image(cluster: Cluster, node: str) -> None:
+    runtime = units.runtime(cluster, node)
+    try:
+        await runtime.wait_ready()
+        if units.SANDBOX_IMAGE not in await runtime.ctr("images", "ls", "-q"):
+            await runtime.import_image(cluster.path("pause.tar"))
+    except ContainerdError as error:
+        raise ClusterError(f"{node}: {error}; {_see(cluster, f'containerd-{node}')}") from error
+
+
+async def _node_ready(cluster: Cluster, client: Client, node: str) -> None:
+    """Wait until the node's kubelet of this run says Ready."""
+
+    async def watch() -> None:
+        listed = await client.list("nodes", field_selector=f"metadata.name={node}")
+        if any(meta.is_condition_true(found, "Ready") for found in listed.items):
+            return
+        events = client.watch("nodes", field_selector=f"metadata.name={node}", resource_version=listed.resource_version)
+        async with contextlib.aclosing(events):
+            async for _, found in events:
+                if meta.is_condition_true(found, "Ready"):
+                    return
+
+    try:
+        await clock.wait_for(watch(), READY_SECONDS)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"{node} is not Ready after {READY_SECONDS:.0f} s; {_see(cluster, f'kubelet-{node}')}"
+        ) from error
+
+
+def _see(cluster: Cluster, component: str) -> str:
+    name = "" if cluster.name == config.DEFAULT_NAME else f" --name {cluster.name}"
+    return f"see: pynetes logs {component}{name}"
+
+
+# -- down and delete ------------------------------------------------------------------------------------------------
+
+
+async def down(cluster: Cluster) -> None:
+    """End every process, container and namespace of the cluster; its files stay."""
+    if control.supervisor_pid(cluster) is not None:
+        for node in cluster.nodes:
+            await stop_pods(cluster, node)
+        control.stop_all(cluster)
+    await _end_leftovers(cluster)
+    if os.geteuid() == 0:
+        netns.remove(cluster.name)
+
+
+async def stop_pods(cluster: Cluster, node: str) -> None:
+    """Stop a node's kubelet, so that it restarts nothing, then all its pods."""
+    await asyncio.to_thread(control.request, cluster, "stop", f"kubelet-{node}")
+    # A runtime that does not answer leaves its containers to `_end_leftovers`.
+    with contextlib.suppress(ContainerdError, TimeoutError):
+        await clock.wait_for(units.runtime(cluster, node).remove_pods(), POD_STOP_SECONDS)
+
+
+async def _end_leftovers(cluster: Cluster) -> None:
+    """Kill what still runs in the cluster's cgroups or for its containerd, and detach its mounts."""
+    await Cgroups(f"/pynetes/{cluster.name}").remove_all()
+    for directory in cluster.directory.glob("nodes/*/containerd"):
+        _kill_users_of(directory)
+    unmount_below(cluster.directory)
+
+
+def _kill_users_of(directory: Path) -> None:
+    """Kill the containerd and the shims whose command line names the directory: they are this cluster's alone."""
+    needle = f"{directory}/".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(int(entry.name))
+            try:
+                if b"containerd" in (entry / "comm").read_bytes() and needle in (entry / "cmdline").read_bytes():
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+
+
+async def delete(cluster: Cluster) -> None:
+    """Take the cluster down and remove its files and its context."""
+    await down(cluster)
+    kubeconfig.remove(cluster)
+    cluster.remove_files()
