@@ -48,6 +48,8 @@ class Strategy:
     default_propagation: ClassVar[str] = "Background"
     columns: ClassVar[tuple[Column, ...]] = printing.NAME_AND_CREATED
     scale: ClassVar[ScaleSpec | None] = None
+    deprecated: ClassVar[str] = ""
+    """What to warn every client of that asks for this resource at all."""
 
     def __init__(self, resource: ResourceType) -> None:
         self.resource = resource

@@ -1,5 +1,6 @@
-"""The kinds of this group."""
+"""The events.k8s.io group: the newer spelling of events; see `core.event`."""
 
+from pynetes.apis.core.event import NewEventStrategy
 from pynetes.apis.strategy import Strategy
 
-STRATEGIES: dict[str, type[Strategy]] = {}
+STRATEGIES: dict[str, type[Strategy]] = {"events.events.k8s.io": NewEventStrategy}
