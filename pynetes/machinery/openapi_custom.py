@@ -1,0 +1,96 @@
+"""Custom resources in the published schemas.
+
+A structural schema says more than OpenAPI v2 can: v2 gets the part that clients of old understand, loosened wherever
+the whole would be misunderstood (upstream does the same, so that kubectl's own validation never refuses what the
+server takes). v3 gets it as it is. Both get the kind's list, and apiVersion, kind and metadata where they are missing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynetes.machinery import definitions
+from pynetes.machinery.resources import ResourceType
+
+Json = dict[str, Any]
+
+_META = f"{definitions.REF_PREFIX}io.k8s.apimachinery.pkg.apis.meta.v1"
+_API_VERSION = (
+    "APIVersion defines the versioned schema of this representation of an object."
+    " Servers should convert recognized schemas to the latest internal value."
+)
+_KIND = "Kind is a string value representing the REST resource this object represents. Cannot be updated. In CamelCase."
+
+_V2_DROPPED = {"allOf", "anyOf", "oneOf", "not", "nullable", "x-kubernetes-validations", "example", "externalDocs"}
+
+
+def name_of(rt: ResourceType) -> str:
+    """`com.example.stable.v1.CronTab`: the definition's name of a custom kind."""
+    return ".".join([*reversed(rt.group.split(".")), rt.version, rt.kind])
+
+
+def v2_definitions(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:
+    """The kind and its list, for OpenAPI v2."""
+    return _definitions(rt, _v2(schema) if schema else None)
+
+
+def v3_schemas(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:
+    """The kind and its list, for OpenAPI v3; references are still v2's, as everything is until the last step."""
+    return _definitions(rt, dict(schema) if schema else None)
+
+
+def _definitions(rt: ResourceType, schema: Json | None) -> dict[str, Json]:
+    name = name_of(rt)
+    gvk = {"group": rt.group, "version": rt.version}
+    made: Json = dict(schema) if schema is not None else {"type": "object"}
+    if schema is not None and not made.get("x-kubernetes-preserve-unknown-fields"):
+        made["properties"] = dict(made.get("properties") or {}) | _OBJECT_FIELDS
+    elif schema is not None and made.get("properties"):
+        made["properties"] = dict(made["properties"]) | _OBJECT_FIELDS
+    made["x-kubernetes-group-version-kind"] = [gvk | {"kind": rt.kind}]
+    return {
+        name: made,
+        f"{name}List": {
+            "description": f"{rt.list_kind} is a list of {rt.kind}",
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                "apiVersion": {"description": _API_VERSION, "type": "string"},
+                "items": {
+                    "description": f"List of {rt.plural}.",
+                    "type": "array",
+                    "items": {"$ref": f"{definitions.REF_PREFIX}{name}"},
+                },
+                "kind": {"description": _KIND, "type": "string"},
+                "metadata": {"description": "Standard list metadata.", "$ref": f"{_META}.ListMeta"},
+            },
+            "x-kubernetes-group-version-kind": [gvk | {"kind": rt.list_kind}],
+        },
+    }
+
+
+_OBJECT_FIELDS: dict[str, Json] = {
+    "apiVersion": {"description": _API_VERSION, "type": "string"},
+    "kind": {"description": _KIND, "type": "string"},
+    "metadata": {"description": "Standard object's metadata.", "$ref": f"{_META}.ObjectMeta"},
+}
+
+
+def _v2(schema: Mapping[str, Any]) -> Json:
+    """A schema loosened to what OpenAPI v2 clients understand."""
+    made = {key: value for key, value in schema.items() if key not in _V2_DROPPED}
+    if schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("nullable"):
+        for key in ("type", "items", "properties", "additionalProperties", "required"):
+            made.pop(key, None)
+        return made
+    if schema.get("x-kubernetes-int-or-string"):
+        made.pop("type", None)
+    if schema.get("x-kubernetes-embedded-resource"):
+        made["properties"] = dict(made.get("properties") or {}) | _OBJECT_FIELDS
+    if "properties" in made:
+        made["properties"] = {
+            name: inner if "$ref" in inner else _v2(inner) for name, inner in made["properties"].items()
+        }
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), Mapping):
+            made[key] = _v2(made[key])
+    return made
