@@ -16,7 +16,7 @@ def register(commands: Commands) -> None:
         "image",
         "put images into the cluster's nodes, without a registry",
         run_ls,
-        epilog="A manifest that uses such an image wants imagePullPolicy IfNotPresent (the default unless its tag is latest).",
+        epilog="Such an image wants imagePullPolicy IfNotPresent, the default unless its tag is latest.",
     )
     verbs = parser.add_subparsers(title="what to do", metavar="VERB", required=True)
     load = command(verbs, "load", "load an OCI or Docker archive (docker save, skopeo copy …)", run_load)

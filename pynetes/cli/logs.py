@@ -1,7 +1,7 @@
 """`pynetes logs COMPONENT`: what a component of the cluster itself has written."""
 
 import argparse
-import os
+import subprocess
 
 from pynetes.cli.common import Commands, add_name, command
 from pynetes.cluster import config
@@ -26,7 +26,7 @@ def register(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hand over to tail(1), which follows a file through its rotation."""
+    """Leave it to tail(1), which follows a file through its rotation."""
     cluster = config.require(arguments.name)
     known = sorted(file.stem for file in cluster.path("logs").glob("*.log"))
     if arguments.component is None:
@@ -38,4 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
     if len(matches) != 1:
         raise ClusterError(f"no component {arguments.component!r}; there are: {', '.join(known)}")
     follow = ["-F"] if arguments.follow else []
-    os.execvp("tail", ["tail", "-n", str(arguments.tail), *follow, str(cluster.log(matches[0]))])
+    command_line = ["tail", "-n", str(arguments.tail), *follow, str(cluster.log(matches[0]))]
+    return subprocess.run(command_line, check=False).returncode

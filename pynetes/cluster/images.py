@@ -26,7 +26,7 @@ class Image:
 
 
 def full_name(name: str) -> str:
-    """The name as containerd and the kubelet know it: with registry, path and tag (`app` is `docker.io/library/app:latest`)."""
+    """The name as containerd and the kubelet know it: `app` is `docker.io/library/app:latest`."""
     first, slash, _ = name.partition("/")
     if not slash:
         name = f"docker.io/library/{name}"

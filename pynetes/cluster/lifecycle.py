@@ -39,7 +39,8 @@ def prepare(name: str, node_count: int, upstream_dns: list[str] | None) -> Clust
             cluster = replace(existing, node_count=node_count)
         else:
             raise ClusterError(
-                f"cluster {name!r} runs with {existing.node_count} node(s); to change that: pynetes down, then up --nodes {node_count}"
+                f"cluster {name!r} runs with {existing.node_count} node(s); to change that: "
+                f"pynetes down, then up --nodes {node_count}"
             )
         if upstream_dns is not None:
             cluster = replace(cluster, upstream_dns=upstream_dns)

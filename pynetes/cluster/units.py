@@ -11,7 +11,6 @@ from pathlib import Path
 from pynetes.cluster import containerd
 from pynetes.cluster.config import Cluster
 
-
 SANDBOX_IMAGE = "pynetes.local/pause:1"
 
 
