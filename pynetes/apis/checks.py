@@ -168,3 +168,8 @@ def scaled(value: int | str | None, total: int, *, up: bool) -> int:
 def is_negative(text: str | int | float) -> bool:
     """Whether a quantity is below zero."""
     return quantity.milli(str(text)) < 0
+
+
+def is_zero(value: int | str | None) -> bool:
+    """Whether an int-or-percent is none at all."""
+    return value in (None, 0, "0%")

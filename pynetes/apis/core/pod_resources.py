@@ -1,47 +1,17 @@
-"""What a pod asks for: effective requests, and the quality-of-service class that follows from requests and limits."""
+"""The quality-of-service class that follows from a pod's requests and limits; sums are `machinery.pod_totals`'."""
 
 from collections.abc import Iterable
 
-from pynetes.machinery import quantity
+from pynetes.machinery import pod_totals, quantity
 from pynetes.machinery.meta import Obj
 
 QOS_RESOURCES = ("cpu", "memory")
 
 
-def is_sidecar(container: Obj) -> bool:
-    """Whether an init container keeps running beside the app containers."""
-    return container.get("restartPolicy") == "Always"
-
-
-def _amounts(container: Obj) -> dict[str, int]:
-    requests = (container.get("resources") or {}).get("requests") or {}
-    return {name: quantity.milli(str(amount)) for name, amount in requests.items()}
-
-
-def _plus(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
-    return {name: left.get(name, 0) + right.get(name, 0) for name in left.keys() | right.keys()}
-
-
-def _most(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
-    return {name: max(left.get(name, 0), right.get(name, 0)) for name in left.keys() | right.keys()}
-
-
 def pod_requests(spec: Obj) -> dict[str, str]:
-    """The sum of the containers' requests, or the peak while init containers run (KEP-753's rule)."""
-    total: dict[str, int] = {}
-    for container in spec.get("containers") or []:
-        total = _plus(total, _amounts(container))
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.get("initContainers") or []:
-        asked = _amounts(container)
-        if is_sidecar(container):
-            sidecars = _plus(sidecars, asked)
-            peak = _most(peak, sidecars)
-        else:
-            peak = _most(peak, _plus(sidecars, asked))
-    total = _most(_plus(total, sidecars), peak)
-    return {name: quantity.canonical(f"{amount}m") for name, amount in total.items()}
+    """What the containers ask for together, whatever the pod itself says."""
+    own = {field: value for field, value in spec.items() if field not in ("resources", "overhead")}
+    return {name: str(amount) for name, amount in pod_totals.pod_total(own, "requests").items()}
 
 
 def qos_class(spec: Obj) -> str:
@@ -55,15 +25,13 @@ def qos_class(spec: Obj) -> str:
     guaranteed = True
     for holder in holders:
         resources = holder.get("resources") or {}
-        requests = _plus(requests, _positive(resources.get("requests")))
-        own_limits = _positive(resources.get("limits"))
-        limits = _plus(limits, own_limits)
-        guaranteed = guaranteed and all(name in own_limits for name in QOS_RESOURCES)
+        for total, own in ((requests, resources.get("requests")), (limits, resources.get("limits"))):
+            for name, amount in _positive(own).items():
+                total[name] = total.get(name, 0) + amount
+        guaranteed = guaranteed and set(_positive(resources.get("limits"))) == set(QOS_RESOURCES)
     if not requests and not limits:
         return "BestEffort"
-    if guaranteed and len(requests) == len(limits) and all(limits.get(n) == v for n, v in requests.items()):
-        return "Guaranteed"
-    return "Burstable"
+    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
 
 
 def _positive(amounts: dict[str, str] | None) -> dict[str, int]:
