@@ -95,15 +95,15 @@ class Cluster:
 
 def busybox_image(archive: Path, name: str = BUSYBOX) -> Path:
     """An image with BusyBox and links for all its commands."""
-    files: dict[str, oci.File] = {"bin/busybox": oci.File(Path("/bin/busybox").read_bytes(), mode=0o755)}
+    files: dict[str, oci.File] = {"/bin/busybox": oci.File(Path("/bin/busybox"), mode=0o755)}
     for applet in run("/bin/busybox", "--list").split():
         if applet != "busybox":
-            files[f"bin/{applet}"] = oci.File(link="/bin/busybox")
-    files["etc/passwd"] = oci.File(b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
-    files["etc/group"] = oci.File(b"root:x:0:\nnobody:x:65534:\n")
-    files["tmp"] = oci.File(directory=True, mode=0o1777)
-    files["root"] = oci.File(directory=True, mode=0o700)
-    oci.write_image(archive, name, files, oci.ImageConfig(cmd=["/bin/sh"], env=["PATH=/bin"]))
+            files[f"/bin/{applet}"] = oci.File(link="/bin/busybox")
+    files["/etc/passwd"] = oci.File(b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
+    files["/etc/group"] = oci.File(b"root:x:0:\nnobody:x:65534:\n")
+    files["/tmp"] = oci.File(directory=True, mode=0o1777)
+    files["/root"] = oci.File(directory=True, mode=0o700)
+    oci.write_image(archive, name, files, oci.ImageConfig(command=["/bin/sh"], env={"PATH": "/bin"}))
     return archive
 
 
