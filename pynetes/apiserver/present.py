@@ -5,7 +5,6 @@ made from the decoded objects, because few ask for them (people, and the garbage
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from pynetes.apiserver.negotiate import Form, encode, reform
 from pynetes.apiserver.registry import Resource
@@ -76,11 +75,6 @@ def list_pieces(resource: Resource, records: Sequence[Record], metadata: Obj) ->
     return [resource.list_head + wire.encode(metadata) + b',"items":[', items, b"]}"]
 
 
-def partial(obj: Obj, version: str = "v1") -> Obj:
-    """Only the metadata of an object."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": f"{META}/{version}", "metadata": obj.get("metadata", {})}
-
-
 def table(
     resource: Resource,
     objects: Sequence[Obj],
@@ -92,16 +86,11 @@ def table(
 ) -> Obj:
     """The objects as rows under the kind's columns."""
     strategy = resource.strategy
-    made = tables.table(strategy.columns if headers else (), [], metadata)
-    made["apiVersion"] = f"{META}/{version}"
-    made["rows"] = [_row(strategy.row(obj), obj, version, include) for obj in objects]
-    return made
+    rows = [tables.Row(strategy.row(obj), obj) for obj in objects]
+    api_version = f"{META}/{version}"
+    return tables.table(strategy.columns, rows, metadata, include, headers=headers, api_version=api_version)  # type: ignore[arg-type]  # checked by include_policy
 
 
-def _row(cells: list[Any], obj: Obj, version: str, include: str) -> Obj:
-    row: Obj = {"cells": cells}
-    if include == "Metadata":
-        row["object"] = partial(obj, version)
-    elif include == "Object":
-        row["object"] = obj
-    return row
+def partial(obj: Obj, version: str = "v1") -> Obj:
+    """Only the metadata of an object."""
+    return tables.partial_metadata(obj, f"{META}/{version}")

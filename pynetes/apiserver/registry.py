@@ -18,8 +18,9 @@ from pynetes.apis.strategy import Strategy
 from pynetes.apiserver.request import LOOPBACK, UserInfo
 from pynetes.machinery import resources, scheme, wire
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.openapi import CustomType
 from pynetes.machinery.resources import ResourceType
-from pynetes.storage.interface import Record, Store
+from pynetes.storage.interface import Record, Store, Watch
 
 if TYPE_CHECKING:
     from pynetes.apiserver.admission import Attributes
@@ -71,9 +72,22 @@ def on_write(group_resource: str) -> Callable[[WriteHook], WriteHook]:
 class Resource:
     """One served resource with all that the verbs ask of it, worked out once."""
 
-    __slots__ = ("converts", "definition", "hooks", "list_head", "rt", "stored", "strategy", "supported_fields")
+    __slots__ = (
+        "converts",
+        "custom",
+        "definition",
+        "hooks",
+        "list_head",
+        "rt",
+        "stored",
+        "strategy",
+        "supported_fields",
+    )
 
-    def __init__(self, rt: ResourceType, strategy: Strategy, stored: ResourceType) -> None:
+    def __init__(
+        self, rt: ResourceType, strategy: Strategy, stored: ResourceType, custom: CustomType | None = None
+    ) -> None:
+        self.custom = custom
         self.rt = rt
         self.strategy = strategy
         self.stored = stored
@@ -142,14 +156,21 @@ class Registry:
         self.server: ApiServer | None = None
         self.admission: Admission | None = None
         self.changes = 0
+        self.watches: set[Watch] = set()
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         served = list(served)
         for rt in served:
             self.add(rt, strategy_for(rt), stored=_stored_version(rt, served))
 
-    def add(self, rt: ResourceType, strategy: Strategy, stored: ResourceType | None = None) -> Resource:
+    def add(
+        self,
+        rt: ResourceType,
+        strategy: Strategy,
+        stored: ResourceType | None = None,
+        custom: CustomType | None = None,
+    ) -> Resource:
         """Serve a resource from now on (again, with another strategy, if it was served before)."""
-        resource = Resource(rt, strategy, stored or rt)
+        resource = Resource(rt, strategy, stored or rt, custom)
         self._by_path[rt.group, rt.version, rt.plural] = resource
         self.changes += 1
         return resource
@@ -158,6 +179,11 @@ class Registry:
         """Serve a resource no longer."""
         self._by_path.pop((rt.group, rt.version, rt.plural), None)
         self.changes += 1
+
+    def end_watches(self) -> None:
+        """End every watch in good order, as a server does that stops."""
+        for watch in list(self.watches):
+            watch.close()
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._by_path.values()))

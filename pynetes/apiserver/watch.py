@@ -102,6 +102,7 @@ class WatchStream:
         self, registry: Registry, resource: Resource, info: RequestInfo, options: ListOptions, framing: Framing
     ) -> None:
         self._store = registry.store
+        self._open = registry.watches
         self._options = options
         self._framing = framing
         self._prefix = resource.prefix(info.namespace if resource.rt.namespaced else "")
@@ -131,6 +132,7 @@ class WatchStream:
             wanted = store.revision
         try:
             self._watch = store.watch(self._prefix, wanted, self._where)
+            self._open.add(self._watch)
         except Compacted as error:
             self._expired = errors.expired(f"too old resource version: {wanted} ({error.compacted})")
 
@@ -153,6 +155,7 @@ class WatchStream:
         finally:
             alarm.cancel()
             watch.close()
+            self._open.discard(watch)
 
     async def _events(self, watch: Watch, deadline: float) -> AsyncIterator[bytes]:
         bookmark_at = clock.monotonic() + BOOKMARK_INTERVAL * random.uniform(0.75, 1.0)

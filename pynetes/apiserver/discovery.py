@@ -1,0 +1,212 @@
+"""Discovery: what is served here, told in the two ways clients ask.
+
+The old way is a document for each level (`/api`, `/apis`, `/apis/apps`, `/apis/apps/v1`); the aggregated way is one
+document of everything, at `/api` and `/apis` under an Accept header of `apidiscovery.k8s.io`. All are made from the
+registry's table and kept until it changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha512
+
+from pynetes.apiserver import negotiate, subresources
+from pynetes.apiserver.registry import Registry, Resource, version_priority
+from pynetes.apiserver.request import JSON, Request, Response
+from pynetes.machinery import errors, wire
+from pynetes.machinery.meta import Obj
+
+AGGREGATED = "apidiscovery.k8s.io"
+AGGREGATED_VERSIONS = ("v2", "v2beta1")
+
+# Upstream's order of the groups: by priority, the rest by name.
+_GROUP_ORDER = (
+    "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
+    "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
+    "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
+    "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
+)  # fmt: skip
+_RANK = {group: rank for rank, group in enumerate(_GROUP_ORDER)}
+_VIRTUAL = frozenset(
+    {"bindings", "componentstatuses", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectreviews",
+     "selfsubjectrulesreviews", "subjectaccessreviews", "tokenreviews"}
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Made:
+    """The documents made for one state of the registry."""
+
+    changes: int = -1
+    documents: dict[str, bytes] = field(default_factory=dict)
+
+
+class Discovery:
+    """The discovery documents of a registry."""
+
+    def __init__(self, registry: Registry, address: Callable[[], str]) -> None:
+        self._registry = registry
+        self._address = address
+        self._made = _Made()
+
+    def answer(self, request: Request, path: str) -> Response:
+        """The document at `/api…` or `/apis…`; 404 for groups and versions that are not served."""
+        if self._made.changes != self._registry.changes:
+            self._made = _Made(self._registry.changes)
+        aggregated = _wants_aggregated(request) if path in ("/api", "/apis") else ""
+        if aggregated:
+            return self._aggregated(request, path, aggregated)
+        form = negotiate.accepted(request)
+        body = self._document(path, lambda: wire.encode(self._legacy(path)))
+        return Response(
+            200, {"Content-Type": form.media}, negotiate.reform(body, form, negotiate.wants_pretty(request))
+        )
+
+    def _document(self, key: str, make: Callable[[], bytes]) -> bytes:
+        documents = self._made.documents
+        if key not in documents:
+            documents[key] = make()
+        return documents[key]
+
+    # Everything at once.
+
+    def _aggregated(self, request: Request, path: str, version: str) -> Response:
+        body = self._document(f"{path} {version}", lambda: wire.encode(self._everything(path, version)))
+        etag = f'"{sha512(body).hexdigest().upper()}"'
+        headers = {
+            "Content-Type": f"{JSON};g={AGGREGATED};v={version};as=APIGroupDiscoveryList",
+            "ETag": etag,
+            "Vary": "Accept",
+            "Cache-Control": "public",
+        }
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, headers)
+        return Response(200, headers, body)
+
+    def _everything(self, path: str, version: str) -> Obj:
+        groups = [group for group in self._groups() if bool(group) == (path == "/apis")]
+        return {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": f"{AGGREGATED}/{version}",
+            "metadata": {},
+            "items": [
+                {
+                    "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
+                    "versions": [
+                        {
+                            "version": each,
+                            "resources": [_aggregated_resource(found) for found in self._resources(group, each)],
+                            "freshness": "Current",
+                        }
+                        for each in self._versions(group)
+                    ],
+                }
+                for group in groups
+            ],
+        }
+
+    # Level by level.
+
+    def _legacy(self, path: str) -> Obj:
+        segments = path.strip("/").split("/")
+        if path == "/api":
+            address = {"clientCIDR": "0.0.0.0/0", "serverAddress": self._address()}
+            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]}
+        if path == "/apis":
+            groups = [self._group(group) for group in self._groups() if group]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        if segments[0] == "apis" and len(segments) == 2 and segments[1] in self._groups():
+            return {"kind": "APIGroup", "apiVersion": "v1", **self._group(segments[1])}
+        group, version = ("", segments[1]) if segments[0] == "api" else (segments[1], segments[-1])
+        found = self._resources(group, version)
+        if not found or len(segments) != (3 if group else 2):
+            raise errors.path_not_found()
+        entries = [entry for each in found for entry in _legacy_entries(each)]
+        entries.sort(key=lambda entry: entry["name"])
+        group_version = f"{group}/{version}" if group else version
+        made: Obj = {"kind": "APIResourceList", "groupVersion": group_version, "resources": entries}
+        return {"kind": made.pop("kind"), "apiVersion": "v1", **made} if group else made
+
+    def _group(self, group: str) -> Obj:
+        versions = [{"groupVersion": f"{group}/{each}", "version": each} for each in self._versions(group)]
+        return {"name": group, "versions": versions, "preferredVersion": versions[0]}
+
+    def _groups(self) -> list[str]:
+        found = {resource.rt.group for resource in self._registry}
+        return sorted(found, key=lambda group: (_RANK.get(group, len(_RANK)), group))
+
+    def _versions(self, group: str) -> list[str]:
+        found = {resource.rt.version for resource in self._registry if resource.rt.group == group}
+        return sorted(found, key=version_priority)
+
+    def _resources(self, group: str, version: str) -> list[Resource]:
+        found = [each for each in self._registry if (each.rt.group, each.rt.version) == (group, version)]
+        return sorted(found, key=lambda each: each.rt.plural)
+
+
+def _wants_aggregated(request: Request) -> str:
+    """The version of aggregated discovery that the client prefers to the old documents, or an empty string."""
+    for clause in request.headers.get("accept", "").split(","):
+        parameters = dict(part.strip().partition("=")[::2] for part in clause.split(";")[1:])
+        media = clause.partition(";")[0].strip()
+        if parameters.get("as") == "APIGroupDiscoveryList":
+            version = parameters.get("v", "")
+            if media == JSON and parameters.get("g") == AGGREGATED and version in AGGREGATED_VERSIONS:
+                return version
+        elif media in (JSON, "*/*"):
+            return ""
+    return ""
+
+
+def _legacy_entries(resource: Resource) -> list[Obj]:
+    rt = resource.rt
+    entry: Obj = {
+        "name": rt.plural,
+        "singularName": rt.singular,
+        "namespaced": rt.namespaced,
+        "kind": rt.kind,
+        "verbs": sorted(rt.verbs),
+    }
+    if rt.short_names:
+        entry["shortNames"] = list(rt.short_names)
+    if rt.categories:
+        entry["categories"] = list(rt.categories)
+    if rt.plural not in _VIRTUAL:
+        entry["storageVersionHash"] = resource.stored.storage_version_hash
+    entries = [entry]
+    for sub in rt.subresources:
+        made: Obj = {"name": f"{rt.plural}/{sub.name}", "singularName": "", "namespaced": rt.namespaced}
+        if (sub.group, sub.version) != (rt.group, rt.version):
+            made |= {"group": sub.group, "version": sub.version} if sub.group else {"version": sub.version}
+        entries.append(made | {"kind": sub.kind, "verbs": sorted(sub.verbs)})
+    return entries
+
+
+def _aggregated_resource(resource: Resource) -> Obj:
+    rt = resource.rt
+    scope = "Namespaced" if rt.namespaced else "Cluster"
+    made: Obj = {
+        "resource": rt.plural,
+        "responseKind": {"group": rt.group, "version": rt.version, "kind": rt.kind},
+        "scope": scope,
+        "singularResource": rt.singular,
+        "verbs": sorted(rt.verbs),
+    }
+    if rt.short_names:
+        made["shortNames"] = list(rt.short_names)
+    if rt.categories:
+        made["categories"] = list(rt.categories)
+    if rt.subresources:
+        made["subresources"] = [
+            {
+                "subresource": sub.name,
+                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "verbs": sorted(sub.verbs),
+            }
+            for sub in rt.subresources
+        ]
+    return made
+
+
+def serves(resource: Resource, name: str) -> bool:
+    """Whether a subresource is there: named by the type, or registered by a handler."""
+    return resource.rt.subresource(name) is not None or subresources.find(resource.rt.group_resource, name) is not None

@@ -1,0 +1,61 @@
+"""`/healthz`, `/livez` and `/readyz`: named checks, each with a path of its own.
+
+`?verbose` lists every check, `?exclude=NAME` leaves one out. Without either the answer is `ok`, or 500 with the list.
+"""
+
+from collections.abc import Callable
+
+from pynetes.apiserver.request import Request, Response, text_response
+from pynetes.machinery import errors
+
+Check = Callable[[], str]
+"""What is wrong, or an empty string."""
+
+ENDPOINTS = ("healthz", "livez", "readyz")
+
+
+def _fine() -> str:
+    return ""
+
+
+class Health:
+    """The checks of one server, by endpoint."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, dict[str, Check]] = {
+            name: {"ping": _fine, "log": _fine} for name in ENDPOINTS
+        }
+
+    def add(self, name: str, check: Check, endpoints: tuple[str, ...] = ENDPOINTS) -> None:
+        """Add a check to some endpoints."""
+        for endpoint in endpoints:
+            self._checks[endpoint][name] = check
+
+    def answer(self, request: Request, path: str) -> Response:
+        """The answer at `/healthz`, `/readyz/etcd`, …"""
+        endpoint, _, single = path.strip("/").partition("/")
+        checks = self._checks[endpoint]
+        if single:
+            if single not in checks:
+                raise errors.path_not_found()
+            fault = checks[single]()
+            return text_response("ok") if not fault else text_response(f"internal server error: {fault}\n", 500)
+        excluded = set(request.query.get("exclude", []))
+        lines, failed = [], []
+        for name, check in checks.items():
+            if name in excluded:
+                lines.append(f"[+]{name} excluded: ok")
+            elif check():
+                lines.append(f"[-]{name} failed: reason withheld")
+                failed.append(name)
+            else:
+                lines.append(f"[+]{name} ok")
+        unknown = sorted(excluded - checks.keys())
+        if unknown:
+            quoted = ", ".join(f'"{name}"' for name in unknown)
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
+        if failed:
+            return text_response("\n".join([*lines, f"{endpoint} check failed"]) + "\n", 500)
+        if "verbose" in request.query:
+            return text_response("\n".join([*lines, f"{endpoint} check passed"]) + "\n")
+        return text_response("ok")

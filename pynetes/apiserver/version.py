@@ -1,0 +1,31 @@
+"""What this server says it is: the Kubernetes version whose API it serves, and its own."""
+
+import platform
+
+from pynetes import KUBERNETES_VERSION, __version__
+from pynetes.machinery.meta import Obj
+
+MAJOR, MINOR = KUBERNETES_VERSION.lstrip("v").split(".")[:2]
+GIT_VERSION = f"{KUBERNETES_VERSION}+pynetes-{__version__}"
+
+
+def info() -> Obj:
+    """The document at `/version`."""
+    return {
+        "major": MAJOR,
+        "minor": MINOR,
+        "emulationMajor": MAJOR,
+        "emulationMinor": MINOR,
+        "minCompatibilityMajor": MAJOR,
+        "minCompatibilityMinor": str(int(MINOR) - 1),
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": platform.python_implementation(),
+        "platform": f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}",
+    }
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -1,0 +1,1 @@
+"""What tests stand on: a real API server in their own process, clocks of their own, simulated nodes."""
