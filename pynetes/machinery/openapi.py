@@ -18,7 +18,9 @@ from pynetes.machinery.resources import ResourceType
 
 Json = dict[str, Any]
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+# What clients ask for, and what they are told they get: Go cannot parse a media type with an at sign.
+V2_PROTOBUF_ACCEPT = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _COMPONENTS = "#/components/schemas/"
 _TITLE = "Kubernetes"
 

@@ -69,7 +69,7 @@ _WRITE = [
     _query(
         "fieldValidation",
         "string",
-        "What becomes of unknown and duplicate fields: Ignore drops them, Warn (the default) warns too, Strict refuses.",
+        "What becomes of unknown and duplicate fields: Ignore drops them, Warn (the default) tells, Strict refuses.",
     ),
 ]
 _FORCE = _query("force", "boolean", "Whether an apply takes over fields that other managers own.")
