@@ -178,7 +178,8 @@ class EndpointSliceController(Controller):
                 changes.update.append(found)
         for found in changes.update:
             await self.client.update(SLICES, {**found, "metadata": self._metadata(found["metadata"], labels, moment)})
-        self.expectations.expect(meta.key(service), creations=len(changes.create))
+        if changes.create:
+            self.expectations.expect(meta.key(service), creations=len(changes.create))
         for made_already, (ports, endpoints) in enumerate(changes.create):
             metadata = {
                 "generateName": pods.generate_name(meta.name(service)),

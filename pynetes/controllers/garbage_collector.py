@@ -127,7 +127,7 @@ class GarbageCollector(Controller):
                 await self._orphan(node)
             elif node.is_virtual:
                 await self._look_for(key, node)
-            else:
+            elif verb == "delete":
                 await self._attempt(node)
         except UnknownKind as error:
             log.debug("%s: %s", self.name, error)

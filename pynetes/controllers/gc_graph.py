@@ -3,8 +3,8 @@
 A node stands for an object by its UID. An owner that has not been seen is a *virtual* node: somebody refers to it, and
 whether it exists must be found out. The graph holds the informers' own objects, not copies.
 
-Work that comes out: `("delete", uid)`, see whether that object should go (or can finish going), and
-`("orphan", uid)`, set that object's dependents free before it goes.
+Work that comes out: `("delete", uid)`, see whether that object should go (or can finish going); `("orphan", uid)`, set
+that object's dependents free before it goes; `("look", uid)`, find out whether an owner exists.
 """
 
 from collections.abc import Iterable, Iterator
@@ -139,7 +139,7 @@ class Graph:
                 reference["apiVersion"], reference["kind"], meta.namespace(node.obj or {}), reference["name"]
             )
             self.nodes[reference["uid"]] = Node(reference["uid"], reference=place, dependents={node.uid})
-            return [("delete", reference["uid"])]
+            return [("look", reference["uid"])]
         owner.dependents.add(node.uid)
         return [("delete", node.uid)] if owner.waits_for_dependents else []
 

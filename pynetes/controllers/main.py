@@ -15,16 +15,25 @@ import uvloop
 
 from pynetes.client.client import Client
 from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
+from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
+from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.credentials import account_client
 from pynetes.controllers.deployment import DeploymentController
 from pynetes.controllers.endpoints import EndpointsController
 from pynetes.controllers.endpointslice import EndpointSliceController
+from pynetes.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from pynetes.controllers.garbage_collector import GarbageCollector
 from pynetes.controllers.namespace import NamespaceController
+from pynetes.controllers.node_ipam import NodeIpamController
+from pynetes.controllers.node_lifecycle import NodeLifecycleController
 from pynetes.controllers.options import Options, parse
+from pynetes.controllers.podgc import PodGarbageCollector
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
+from pynetes.controllers.serviceaccount_token import ServiceAccountTokenController
+from pynetes.controllers.taint_eviction import TaintEvictionController
+from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
 from pynetes.machinery import logs, meta
 
 log = logging.getLogger(__name__)
@@ -35,9 +44,20 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicationControllerController,
     EndpointsController,
     EndpointSliceController,
+    EndpointSliceMirroringController,
     NamespaceController,
     ServiceAccountController,
     RootCAPublisher,
+    ServiceAccountTokenController,
+    PodGarbageCollector,
+    NodeLifecycleController,
+    TaintEvictionController,
+    NodeIpamController,
+    CertificateApprover,
+    CertificateSigner,
+    CertificateCleaner,
+    ClusterRoleAggregationController,
+    TTLAfterFinishedController,
     GarbageCollector,
 )
 

@@ -114,3 +114,25 @@ class PodControl:
             self._events.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
             raise
         self._events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
+
+
+async def mark_disrupted(client: Client, pod: Obj, reason: str, message: str, phase: str | None = None) -> None:
+    """Say in the pod's conditions why it is about to be deleted (and that it failed, if it still seemed to run)."""
+    if meta.is_condition_true(pod, "DisruptionTarget") and phase is None:
+        return
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": clock.timestamp(),
+    }
+    status: Obj = {"conditions": [condition]}
+    if phase is not None:
+        status["phase"] = phase
+    patch = {"metadata": {"uid": meta.uid(pod)}, "status": status}
+    try:
+        await client.patch("pods", meta.name(pod), patch, meta.namespace(pod), type="strategic", subresource="status")
+    except StatusError as error:
+        if error.code != 404:
+            raise
