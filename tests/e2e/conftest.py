@@ -29,7 +29,9 @@ class Failed(AssertionError):
     """A command failed; says which, and what it printed."""
 
 
-def run(*command: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120, ok: bool = True) -> str:
+def run(
+    *command: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120, ok: bool = True
+) -> str:
     """Run a command; returns what it printed on standard output."""
     done = subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     if ok and done.returncode != 0:
@@ -138,9 +140,7 @@ _serial = iter(range(10**6))
 def cluster(session_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The session's cluster, in a namespace of the test's own."""
     namespace = f"test-{next(_serial)}"
-    mine = Cluster(
-        session_cluster.name, session_cluster.directory, session_cluster.environment, namespace=namespace
-    )
+    mine = Cluster(session_cluster.name, session_cluster.directory, session_cluster.environment, namespace=namespace)
     mine.kubectl("create", "namespace", namespace)
     eventually(lambda: mine.kubectl("get", "serviceaccount", "default", ok=False).startswith("NAME"))
     yield mine
@@ -164,7 +164,9 @@ def kubectls() -> list[str]:
     return [*found, *([str(old)] if old.exists() else [])]
 
 
-@pytest.fixture(params=kubectls(), ids=lambda path: run(path, "version", "--client", "-o", "json", ok=True) and Path(path).parts[-4])
+@pytest.fixture(
+    params=kubectls(), ids=lambda path: run(path, "version", "--client", "-o", "json", ok=True) and Path(path).parts[-4]
+)
 def any_kubectl(cluster: Cluster, request: pytest.FixtureRequest) -> Cluster:
     """The cluster through each kubectl."""
     cluster.kubectl_binary = request.param
