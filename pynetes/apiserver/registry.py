@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pynetes.apis.registry import strategy_for
 from pynetes.apis.strategy import Strategy
+from pynetes.apis.versions import convert, hub
 from pynetes.apiserver.request import LOOPBACK, UserInfo
 from pynetes.machinery import resources, scheme, wire
 from pynetes.machinery.meta import Obj
@@ -117,14 +118,10 @@ class Resource:
 
     def from_stored(self, obj: Obj) -> Obj:
         """A stored object in this resource's version."""
-        from pynetes.apis.versions import convert
-
         return convert(obj, self.rt.api_version) if self.converts else obj
 
     def to_stored(self, obj: Obj) -> Obj:
         """An object of this resource's version as it is stored."""
-        from pynetes.apis.versions import convert
-
         return convert(obj, self.stored.api_version) if self.converts else obj
 
 
@@ -145,9 +142,6 @@ def scheme_version(version: str) -> tuple[int, int, int] | None:
     return (0, -int(version[1:]), 0) if version[1:].isdigit() else None
 
 
-_STORED_ELSEWHERE = {("events.k8s.io", "events"): ("", "v1", "events")}
-
-
 class Registry:
     """The resources this server serves, over one store."""
 
@@ -158,9 +152,8 @@ class Registry:
         self.changes = 0
         self.watches: set[Watch] = set()
         self._by_path: dict[tuple[str, str, str], Resource] = {}
-        served = list(served)
         for rt in served:
-            self.add(rt, strategy_for(rt), stored=_stored_version(rt, served))
+            self.add(rt, strategy_for(rt), stored=hub(rt))
 
     def add(
         self,
@@ -271,14 +264,3 @@ class Matcher(Protocol):
     """A label selector, as `machinery.selectors` makes them."""
 
     def matches(self, labels: Mapping[str, Any]) -> bool: ...
-
-
-def _stored_version(rt: ResourceType, served: list[ResourceType]) -> ResourceType:
-    """The version an object is stored in: the best one served of its group, or another group's where they share."""
-    elsewhere = _STORED_ELSEWHERE.get((rt.group, rt.plural))
-    if elsewhere is not None:
-        return next(
-            (other for other in served if (other.group, other.version, other.plural) == elsewhere), rt
-        )
-    versions = [other for other in served if (other.group, other.plural) == (rt.group, rt.plural)]
-    return min(versions, key=lambda other: version_priority(other.version))

@@ -12,8 +12,6 @@ from urllib.parse import parse_qs
 
 from pynetes.machinery import errors
 
-Body = bytes | list[bytes] | AsyncIterator[bytes] | "Upgrade"
-
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
@@ -80,6 +78,9 @@ class Upgrade:
     """The body of a `101` answer: `run` owns the connection once the head is written; it is closed when `run` ends."""
 
     run: Callable[[Stream], Awaitable[None]]
+
+
+Body = bytes | list[bytes] | AsyncIterator[bytes] | Upgrade
 
 
 async def _no_body() -> AsyncIterator[bytes]:
