@@ -90,8 +90,8 @@ class Cluster:
 
     def diagnose(self) -> str:
         parts = [self.kubectl("get", "pods,events", "-o", "wide", ok=False)]
-        for log in sorted(self.directory.joinpath(self.name, "logs").glob("*.log")):
-            parts.append(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:]))
+        logs = sorted(self.directory.joinpath(self.name, "logs").glob("*.log"))
+        parts += [f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:]) for log in logs]
         return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The file-integrity sidecar (examples/hello-server): a changed page ends the app, which comes back with the original."""
+"""The file-integrity sidecar (examples/hello-server): a changed page ends the app, which returns with the original."""
 
 import shutil
 import subprocess
