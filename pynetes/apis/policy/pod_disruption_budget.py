@@ -1,0 +1,59 @@
+"""Pod disruption budgets."""
+
+from typing import Any
+
+from pynetes.apis import checks, printing
+from pynetes.apis.checks import Errors
+from pynetes.apis.printing import column
+from pynetes.apis.strategy import Strategy
+from pynetes.machinery import meta
+from pynetes.machinery.meta import Obj
+
+EVICTION_POLICIES = ("IfHealthyBudget", "AlwaysAllow")
+
+
+class PodDisruptionBudgetStrategy(Strategy):
+    """A pod disruption budget."""
+
+    tracks_generation = True
+    allow_unconditional_update = False
+    initial_status = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}
+    columns = (
+        printing.NAME,
+        column("Min Available", description="Pods that must stay available."),
+        column("Max Unavailable", description="Pods that may be unavailable."),
+        column("Allowed Disruptions", "integer", "Pods that may be evicted now."),
+        printing.AGE,
+    )
+
+    def validate_spec(self, errors: Errors, obj: Obj) -> None:
+        spec = printing.spec(obj)
+        least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+        if least is not None and most is not None:
+            errors.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        for field, value in (("minAvailable", least), ("maxUnavailable", most)):
+            if value is not None:
+                checks.int_or_percent(errors, value, f"spec.{field}")
+                checks.percent_over_100(errors, value, f"spec.{field}")
+        checks.label_selector(errors, spec.get("selector"), "spec.selector")
+        policy = spec.get("unhealthyPodEvictionPolicy")
+        if policy is not None and policy not in EVICTION_POLICIES:
+            errors.unsupported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)
+
+    def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
+        for field in ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"):
+            errors.non_negative(f"status.{field}", printing.status(new).get(field))
+
+    def row(self, obj: Obj) -> list[Any]:
+        spec = printing.spec(obj)
+        return [
+            meta.name(obj),
+            _or_na(spec.get("minAvailable")),
+            _or_na(spec.get("maxUnavailable")),
+            printing.status(obj).get("disruptionsAllowed", 0),
+            printing.age(obj),
+        ]
+
+
+def _or_na(value: int | str | None) -> str:
+    return "N/A" if value is None else str(value)
