@@ -26,10 +26,11 @@ def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context
     """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed)."""
     if target is None:
         obj: Obj = wire.decode(raw)
+    elif ctx.field_validation == "Warn":
+        obj, faults = scheme.decode_reporting(target, raw)
+        ctx.warnings += faults
     else:
         obj = scheme.decode(target, raw, strict=ctx.field_validation == "Strict")
-        if ctx.field_validation == "Warn":
-            ctx.warnings += scheme.strict_errors(scheme.definition_of(api_version, kind) or target, raw)
     check_kind(obj, api_version, kind)
     return obj
 

@@ -26,6 +26,7 @@ __all__ = [
     "Schema",
     "convert",
     "decode",
+    "decode_reporting",
     "definition_of",
     "descriptions",
     "from_openapi",
@@ -48,15 +49,41 @@ def decode(target: ResourceType | str, raw: bytes, *, strict: bool = False) -> O
 
     Raises StatusError 400. With `strict`, unknown and duplicate fields are errors too.
     """
+    if not strict:
+        return _tidy_if_needed(_typed(target, raw), target, raw)
+    obj, faults = decode_reporting(target, raw)
+    if faults:
+        raise errors.bad_request(_refusal(target, raw, f"strict decoding error: {', '.join(faults)}"))
+    return obj
+
+
+def decode_reporting(target: ResourceType | str, raw: bytes) -> tuple[Obj, list[str]]:
+    """The object, and what strict validation would say of its body (see `strict_errors`)."""
+    obj = _typed(target, raw)
+    faults = [] if _says_the_same(obj, raw) else strict_errors(_definition_name(target), raw)
+    return _tidy_if_needed(obj, target, raw), faults
+
+
+def _typed(target: ResourceType | str, raw: bytes) -> Obj:
     name = _definition_name(target)
-    kind = target.kind if isinstance(target, ResourceType) else name.rpartition(".")[2]
     try:
-        obj = _decoder(name).decode(raw)
+        return _decoder(name).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise errors.bad_request(_refusal(name, kind, raw, decode_errors.explain(name, raw))) from None
-    if strict and (faults := decode_errors.strict_errors(name, raw)):
-        raise errors.bad_request(_refusal(name, kind, raw, f"strict decoding error: {', '.join(faults)}"))
-    return _tidy(obj, schema(name)) if _untidy(raw) else obj
+        raise errors.bad_request(_refusal(target, raw, decode_errors.explain(name, raw))) from None
+
+
+def _tidy_if_needed(obj: Obj, target: ResourceType | str, raw: bytes) -> Obj:
+    return _tidy(obj, schema(_definition_name(target))) if any(sign in raw for sign in _SIGNS) else obj
+
+
+def _says_the_same(obj: Obj, raw: bytes) -> bool:
+    """Whether a body surely has no unknown and no duplicate fields: the common case, found without a walk.
+
+    Unknown fields are missing from the typed object; duplicates make the body longer than it need be. So do spaces,
+    and quantities may differ in form: those bodies are walked, that is all.
+    """
+    plain = msgspec.json.decode(raw)
+    return plain == obj and len(msgspec.json.encode(plain)) == len(raw.strip())
 
 
 def convert(target: ResourceType | str, obj: Obj) -> Obj:
@@ -66,8 +93,7 @@ def convert(target: ResourceType | str, obj: Obj) -> Obj:
         typed = msgspec.convert(obj, _typed_dict(name), dec_hook=_leaf)
     except msgspec.ValidationError:
         raw = msgspec.json.encode(obj)
-        kind = target.kind if isinstance(target, ResourceType) else name.rpartition(".")[2]
-        raise errors.bad_request(_refusal(name, kind, raw, decode_errors.explain(name, raw))) from None
+        raise errors.bad_request(_refusal(target, raw, decode_errors.explain(name, raw))) from None
     return _tidy(typed, schema(name))
 
 
@@ -80,8 +106,10 @@ def _definition_name(target: ResourceType | str) -> str:
     return name
 
 
-def _refusal(name: str, kind: str, raw: bytes, reason: str) -> str:
+def _refusal(target: ResourceType | str, raw: bytes, reason: str) -> str:
     """The sentence around a reason: it names the kind that the body claims, if that much can be read."""
+    name = _definition_name(target)
+    kind = target.kind if isinstance(target, ResourceType) else name.rpartition(".")[2]
     claimed = decode_errors.claimed_kind(raw)
     if claimed is None:
         summary = decode_errors.summarize(raw)
@@ -217,10 +245,6 @@ def _type_of(field: Field) -> Any:
 # What shows that there may be something to tidy. White space after a bracket may hide an empty one; text in strings
 # may look the same; both only cost a walk that changes nothing.
 _SIGNS = (b"null", b'""', b"[]", b"{}", b"[ ", b"{ ", b"[\n", b"{\n", b"[\r", b"{\r", b"[\t", b"{\t")
-
-
-def _untidy(raw: bytes) -> bool:
-    return any(sign in raw for sign in _SIGNS)
 
 
 # Optional texts that mean something when they are empty: upstream has pointers there, and keeps them.

@@ -306,3 +306,15 @@ def test_a_structural_schema_becomes_a_schema() -> None:
     assert spec.schema.fields["free"].preserve_unknown
     assert spec.schema.fields["size"].type == "int-or-string"
     assert scheme.unknown_fields(shape, {"spec": {"ports": [{"prt": 1}], "free": {"a": 1}}}) == ["spec.ports[0].prt"]
+
+
+@given(
+    st.sampled_from(['"name":"a"', '"name":"a","name":"b"', '"nme":"a"', '"name" : "a"', '"name":null']),
+    st.sampled_from(["", "\n", "  "]),
+    st.sampled_from(["", ',"resources":{"limits":{"cpu":"1000m"}}', ',"image":"\\u00e9"']),
+)
+def test_reporting_finds_what_the_walk_finds_whatever_the_bodys_form(name: str, space: str, more: str) -> None:
+    raw = f'{space}{{"spec":{{"containers":[{{{name}{more}}}]}}}}{space}'.encode()
+    obj, faults = scheme.decode_reporting(PODS, raw)
+    assert obj == scheme.decode(PODS, raw)
+    assert faults == scheme.strict_errors(POD, raw)
