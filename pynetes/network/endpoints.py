@@ -6,7 +6,7 @@ one is meant for this node or zone.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pynetes.machinery import meta
@@ -176,9 +176,7 @@ def choose(port: ServicePort, endpoints: list[Endpoint], node: Node) -> Backends
     uses_local = port.internal_local or (port.is_external and port.external_local)
     if uses_cluster:
         fits = _topology(endpoints, node)
-        cluster = [e for e in endpoints if e.ready and fits(e)] or [
-            e for e in endpoints if e.serving and e.terminating
-        ]
+        cluster = [e for e in endpoints if e.ready and fits(e)] or [e for e in endpoints if e.serving and e.terminating]
     local: list[Endpoint] = []
     if uses_local:
         here = [e for e in endpoints if e.node == node.name]
@@ -207,15 +205,6 @@ def _topology(endpoints: list[Endpoint], node: Node) -> _Fits:
     if ready and node.zone and all(e.zones for e in ready) and any(node.zone in e.zones for e in ready):
         return _Fits(zone=node.zone)
     return _Fits()
-
-
-@dataclass(slots=True)
-class Health:
-    """What a service's health check port answers."""
-
-    key: str
-    port: int
-    local_endpoints: set[str] = field(default_factory=set)
 
 
 def local_ready(endpoints: Iterable[Endpoint], node: Node) -> set[str]:

@@ -303,9 +303,7 @@ def new_rule(table: str, chain: str, rule: Rule, next_set: int) -> list[Message]
         flags = _ANONYMOUS | _CONSTANT
         size = len(expression.elements)
         messages.append(_new_set(table, name, expression.key, expression.data, flags, next_set, 0, size))
-        messages += _element_messages(
-            NEWSETELEM, CREATE, table, name, expression.key, expression.elements, next_set
-        )
+        messages += _element_messages(NEWSETELEM, CREATE, table, name, expression.key, expression.elements, next_set)
         parts.append(lookup(name, expression.source, expression.target, number=next_set))
         next_set += 1
     body = text(1, table) + text(2, chain) + nested(4, *parts)

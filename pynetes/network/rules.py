@@ -165,24 +165,16 @@ def skeleton(ranges: Ranges) -> Fragment:
     )
     check: Rule = (*_NEW, verdict(jump("no-endpoints")))
     nowhere: Rule = (*_NEW, verdict(jump("nowhere")))
-    part.chain(
-        "filter-input",
-        check,
-        (verdict(jump("policy-to-node")),),
-        hook=("filter", nft.INPUT, 0),
-    )
-    part.chain(
-        "filter-forward", check, nowhere, (verdict(jump("policy")),), hook=("filter", nft.FORWARD, 0)
-    )
-    part.chain("filter-output", check, nowhere, hook=("filter", nft.OUTPUT, 0))
-
-    # NetworkPolicy: pods that no policy selects are in neither map. Replies of allowed connections pass.
-    established: Rule = (*ct_state(nft.CT_ESTABLISHED, nft.CT_RELATED), verdict(nft.RETURN))
-    to_itself: Rule = (nft.ip_saddr(R0), nft.ip_daddr(R1), nft.lookup("hairpin", R0), verdict(nft.RETURN))
+    # NetworkPolicy: pods that no policy isolates are in neither map. Egress and ingress are two base chains, so that
+    # what one accepts the other still sees. Replies pass, and so does what a pod sends to itself through a service.
+    established: Rule = (*ct_state(nft.CT_ESTABLISHED, nft.CT_RELATED), verdict(nft.ACCEPT))
+    to_itself: Rule = (nft.ip_saddr(R0), nft.ip_daddr(R1), nft.lookup("hairpin", R0), verdict(nft.ACCEPT))
     egress: Rule = (nft.ip_saddr(R0), nft.vmap("policy-egress", R0))
     ingress: Rule = (nft.ip_daddr(R0), nft.vmap("policy-ingress", R0))
-    part.chain("policy", established, to_itself, egress, ingress)
-    part.chain("policy-to-node", established, egress)
+    part.chain("filter-input", check, established, egress, hook=("filter", nft.INPUT, 0))
+    part.chain("filter-forward", check, nowhere, established, to_itself, egress, hook=("filter", nft.FORWARD, 0))
+    part.chain("filter-forward-ingress", established, to_itself, ingress, hook=("filter", nft.FORWARD, 10))
+    part.chain("filter-output", check, nowhere, hook=("filter", nft.OUTPUT, 0))
     return part
 
 
@@ -237,6 +229,11 @@ def _add_port(part: Fragment, port: ServicePort, backends: Backends, here: Here)
 
 def _frontend(address: str, protocol: str, port: int) -> bytes:
     return nft.ip(address) + nft.proto(PROTOCOLS[protocol]) + nft.port(port)
+
+
+def frontends(port: ServicePort, here: Here) -> list[tuple[str, int]]:
+    """Every address and port number at which the port is reached."""
+    return [*((address, port.port) for address in port.cluster_ips), *_outside(port, here)]
 
 
 def _outside(port: ServicePort, here: Here) -> list[tuple[str, int]]:

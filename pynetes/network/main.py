@@ -1,0 +1,282 @@
+"""The network agent of one node: caches in, kernel state out.
+
+    informers ──► dirty services, policies ──► Plan ──► one nftables transaction
+             ├──► nodes ──► routes, CNI configuration
+             ├──► DNS zone
+             └──► (leader only) load balancer addresses, the kube-dns endpoints
+
+Nothing here polls: every loop waits for a change. Stopping the agent leaves the kernel as it is, so connections go on
+and a new agent takes over by one transaction; `clean_up` is what removes everything.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from pynetes.client.client import Client
+from pynetes.client.events import EventRecorder
+from pynetes.client.informer import InformerFactory
+from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
+from pynetes.machinery import clock, logs, meta
+from pynetes.machinery.meta import Obj
+from pynetes.network import health, podnetwork, rules
+from pynetes.network.caches import Caches
+from pynetes.network.conntrack import Conntrack
+from pynetes.network.dns.forward import Forwarder, Server, parse_server, resolv_conf_servers
+from pynetes.network.dns.publish import DnsEndpoints
+from pynetes.network.dns.server import DnsServer
+from pynetes.network.dns.zone import Zone
+from pynetes.network.endpoints import ZONE_LABEL, Node
+from pynetes.network.health import HealthServers
+from pynetes.network.loadbalancer import LoadBalancers
+from pynetes.network.netlink import NetlinkError
+from pynetes.network.options import Options, parse
+from pynetes.network.policy import Policies
+from pynetes.network.services import ServiceProxy, forget_flows
+from pynetes.network.table import KernelTable, Plan
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+class Agent:
+    """Everything that one node's agent does, over one client."""
+
+    def __init__(self, options: Options, client: Client) -> None:
+        self.options = options
+        self.client = client
+        self.caches = Caches(InformerFactory(client))
+        self.plan = Plan(rules.TABLE)
+        self.synced = asyncio.Event()  # the kernel has had its first transaction
+        self.transactions = 0
+        self._ranges = rules.Ranges(
+            cluster=options.cluster_cidr,
+            services=options.service_cluster_ip_range,
+            load_balancers=options.load_balancer_range,
+            masquerade_pods=options.mode == "host",
+        )
+        self._dirty: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._nodes_changed = asyncio.Event()
+        self._proxy = ServiceProxy(self.plan, *self._place(), self.caches.service_by_key, self.caches.slices_by_key)
+        self._policies = Policies(self.caches.informers, options.node_name, self._wake.set)
+        self._health = HealthServers(())
+        zone = Zone(options.cluster_domain, self.caches, options.cluster_dns)
+        self.dns = DnsServer(zone, Forwarder(upstream_servers(options)))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await asyncio.to_thread(podnetwork.set_sysctls)
+        healthz = None
+        if self.options.healthz_port:
+            healthz = await health.serve((), self.options.healthz_port, self._healthz)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.caches.informers.run(), name="informers")
+                group.create_task(self._serve_dns(), name="dns")
+                group.create_task(self._keep_services(), name="services")
+                group.create_task(self._keep_pod_network(), name="pod network")
+                group.create_task(self._lead(), name="leader")
+        finally:
+            self.dns.close()
+            self._health.close()
+            if healthz is not None:
+                healthz.close()
+
+    # Services and policy
+
+    def _place(self) -> tuple[Node, rules.Here]:
+        """This node, as the rules see it."""
+        node: Obj = self.caches.nodes.get(self.options.node_name) or {}
+        address = self.options.node_ip or podnetwork.internal_address(node)
+        here = rules.Here(
+            ranges=self._ranges,
+            addresses=(address,) if address else (),
+            answered=frozenset({self.options.cluster_dns} - {""}),
+        )
+        return Node(self.options.node_name, meta.labels(node).get(ZONE_LABEL, "")), here
+
+    def _service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        for service in (old, new):
+            if service is not None:
+                self._dirty[meta.key(service)] = None
+        self._wake.set()
+
+    def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        for piece in (old, new):
+            if piece is not None:
+                self._dirty.update(dict.fromkeys(self.caches.keys_of_slice(piece)))
+        self._wake.set()
+
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        node = new or old
+        if node is not None and meta.name(node) == self.options.node_name and self._proxy.place(*self._place()):
+            self._dirty.update(dict.fromkeys(meta.key(service) for service in self.caches.services.list()))
+            self._wake.set()
+
+    async def _keep_services(self) -> None:
+        await self.caches.synced()
+        await self._policies.start()
+        self.dns.ready = True
+        table, conntrack = KernelTable(self.plan), Conntrack()
+        self.caches.nodes.on_change(self._node_changed)
+        self.caches.services.on_change(self._service_changed)
+        self.caches.endpoint_slices.on_change(self._slice_changed)
+        self._wake.set()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._sync(table, conntrack)
+        finally:
+            table.close()
+            conntrack.close()
+
+    async def _sync(self, table: KernelTable, conntrack: Conntrack) -> None:
+        """One transaction for all that changed since the last, and what follows from it."""
+        dirty, self._dirty = [*self._dirty], {}
+        flows = {}
+        for key in dirty:
+            flows |= self._proxy.render(key)
+        if self._policies.changed:
+            self.plan.put("policies", self._policies.render())
+        began = clock.monotonic()
+        try:
+            count = await asyncio.to_thread(table.sync)
+        except NetlinkError as error:
+            log.error("the kernel refused a change: %s", error)
+            self._health.healthy = False
+            await clock.sleep(_RETRY_SECONDS)
+            self._wake.set()
+            return
+        self._health.healthy = True
+        self.transactions += 1
+        if count > 1000 or not self.synced.is_set():
+            log.info("%d services in %d messages took %.0f ms", len(dirty), count, (clock.monotonic() - began) * 1e3)
+        self.synced.set()
+        await forget_flows(conntrack, flows)
+        await self._health.update({key: self._proxy.check(key) for key in dirty})
+
+    def _healthz(self) -> health.Answer:
+        well = self._health.healthy and self.synced.is_set()
+        return (200 if well else 503), {"Content-Type": "text/plain"}, b"ok" if well else b"not synced"
+
+    # Pods and names
+
+    async def _keep_pod_network(self) -> None:
+        options = self.options
+        await self.caches.nodes.synced()
+        network = podnetwork.PodNetwork(options.node_name, options.node_ip, options.cni_conf_dir, options.cni_state_dir)
+        self.caches.nodes.on_change(lambda old, new: self._nodes_changed.set())
+        while True:
+            self._nodes_changed.clear()
+            await network.sync(self.caches.nodes.list())
+            await self._nodes_changed.wait()
+
+    async def _serve_dns(self) -> None:
+        address = self.options.cluster_dns
+        if not address:
+            return
+        await podnetwork.ip("address", "replace", f"{address}/32", "dev", "lo")
+        await self.dns.listen(address)
+        if self.options.node_ip and self.options.mode == "node":
+            await self.dns.listen(self.options.node_ip)  # what the kube-dns endpoints say
+
+    # What one agent does for all
+
+    async def _lead(self) -> None:
+        """Stand for election for as long as the agent lives; its name is its identity, so a restart leads on."""
+        if not self.options.load_balancer_range and not self.options.cluster_dns:
+            return
+        config = LeaderConfig(
+            "pynetes-network", self.options.node_name, lease_duration=60.0, renew_deadline=40.0, retry_period=15.0
+        )
+        while True:
+            try:
+                await LeaderElector(self.client, config).run(self._act_as_leader)
+            except LeadershipLost as lost:
+                log.warning("%s", lost)
+
+    async def _act_as_leader(self) -> None:
+        await self.caches.synced()
+        recorder = EventRecorder(self.client, "service-controller")
+        async with asyncio.TaskGroup() as group:
+            if self.options.load_balancer_range:
+                balancers = LoadBalancers(self.client, self.caches.services, recorder, self.options.load_balancer_range)
+                group.create_task(balancers.run(), name="load balancers")
+            if self.options.cluster_dns:
+                group.create_task(DnsEndpoints(self.client, self.caches).run(), name="dns endpoints")
+
+
+def upstream_servers(options: Options) -> list[Server]:
+    """The DNS servers for names outside the cluster."""
+    if options.upstream_dns == ["none"]:
+        return []
+    if options.upstream_dns:
+        return [parse_server(text) for text in options.upstream_dns]
+    try:
+        found = resolv_conf_servers(_RESOLV_CONF.read_text())
+    except OSError:
+        return []
+    if options.mode == "node":  # the host's loopback is not ours
+        found = [server for server in found if not server[0].startswith("127.") and server[0] != "::1"]
+    return [server for server in found if server[0] != options.cluster_dns]
+
+
+async def run(options: Options, stop: asyncio.Event, client: Client | None = None) -> None:
+    """Run the agent until `stop` is set."""
+    own = client is None
+    client = client or Client.from_kubeconfig(options.kubeconfig, user_agent="pynetes-network")
+    work = asyncio.ensure_future(Agent(options, client).run())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (work, stopping):
+            task.cancel()
+        await asyncio.gather(work, stopping, return_exceptions=True)
+        if own:
+            await client.close()
+
+
+async def clean_up(options: Options) -> None:
+    """Remove what an agent left in this network namespace; for real machines that leave a cluster."""
+    table = KernelTable(Plan(rules.TABLE))
+    table.remove()
+    table.close()
+    for arguments in (
+        ("route", "flush", "proto", podnetwork.ROUTE_PROTOCOL),
+        ("address", "delete", f"{options.cluster_dns}/32", "dev", "lo"),
+        ("link", "delete", podnetwork.BRIDGE),
+    ):
+        with contextlib.suppress(OSError):  # it may never have been made
+            await podnetwork.ip(*arguments)
+    podnetwork.configuration_path(options.cni_conf_dir).unlink(missing_ok=True)
+    shutil.rmtree(options.cni_state_dir, ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    options = parse(arguments)
+    logs.setup(options.verbosity)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await run(options, stop)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve())
+    return 0
