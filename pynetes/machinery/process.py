@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import io
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ def run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, _log_tasks)
         await run(stop)
 
     try:
@@ -30,6 +32,14 @@ def run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         log.exception("the component failed")
         return 1
     return 0
+
+
+def _log_tasks() -> None:
+    """Write where every task of this process waits: what SIGUSR1 asks for."""
+    for task in sorted(asyncio.all_tasks(), key=lambda task: task.get_name()):
+        text = io.StringIO()
+        task.print_stack(file=text)
+        log.info("%s", text.getvalue().rstrip())
 
 
 async def until(stop: asyncio.Event, *tasks: Awaitable[None]) -> None:
