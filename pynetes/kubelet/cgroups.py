@@ -54,8 +54,8 @@ class Cgroups:
 
     async def remove_pod(self, uid: str) -> None:
         """Remove the pod's cgroup wherever it is, killing what is left in it."""
-        for qos in ("Guaranteed", "Burstable", "BestEffort"):
-            path = self.pod_path(uid, qos)  # type: ignore[arg-type]  # the three literals of Qos
+        for parent in self.qos_paths():
+            path = f"{parent}/pod{uid}"
             for directory in self._directories(path):
                 if directory.is_dir():
                     await _remove_tree(directory)

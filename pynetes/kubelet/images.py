@@ -153,7 +153,8 @@ class Images:
         async with self._slots:
             started = clock.monotonic()
             failure: CriError | None = None
-            for auth in credentials or [None]:
+            attempts: list[dict[str, str] | None] = [*credentials] or [None]
+            for auth in attempts:
                 try:
                     await self._runtime.pull_image(reference, auth, sandbox_config)
                     return clock.monotonic() - started

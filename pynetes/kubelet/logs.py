@@ -4,9 +4,9 @@ A record whose tag is `P` continues in the next one. `read` yields the bytes tha
 every option, and follows a growing file by inotify until the container has ended and all is read.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,8 +110,8 @@ class _Writer:
         return out
 
 
-async def read(path: Path, options: LogOptions, is_running: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """The log from where the options say, in blocks, until its end or, following, until the container's end."""
+async def read(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
+    """The log from where the options say, in blocks, until its end or, following, until the container has ended."""
     writer = _Writer(options)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -123,15 +123,14 @@ async def read(path: Path, options: LogOptions, is_running: Callable[[], bool]) 
         with inotify.Watcher() as watcher:
             watcher.add(path.parent, inotify.CREATE | inotify.MOVED_FROM | inotify.MODIFY | inotify.DELETE)
             while not writer.full:
-                running = is_running()
+                over = ended.is_set()
                 async for block, end in _blocks(descriptor, position, writer):
                     position = end
                     if block:
                         yield block
-                if not running or writer.full:
+                if over or writer.full:
                     return
-                rotated = await _changed(watcher, path)
-                if rotated and path.exists():
+                if await _rotated(watcher, path, ended):
                     async for block, _ in _blocks(descriptor, position, writer):
                         yield block
                     os.close(descriptor)
@@ -140,12 +139,17 @@ async def read(path: Path, options: LogOptions, is_running: Callable[[], bool]) 
         os.close(descriptor)
 
 
-async def _changed(watcher: inotify.Watcher, path: Path) -> bool:
-    """Wait until the file grew; returns whether it was replaced. Wakes now and then for the container's end."""
-    with suppress(TimeoutError):
-        changes = await clock.wait_for(watcher.changes(), 1.0)
-        return any(change.name == path.name and change.mask & inotify.CREATE for change in changes)
-    return False
+async def _rotated(watcher: inotify.Watcher, path: Path, ended: asyncio.Event) -> bool:
+    """Wait until the file grew or the container ended; returns whether the file is a new one."""
+    grown, over = asyncio.ensure_future(watcher.changes()), asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait({grown, over}, return_when=asyncio.FIRST_COMPLETED)
+        if not grown.done():
+            return False
+        return any(change.name == path.name and change.mask & inotify.CREATE for change in grown.result())
+    finally:
+        grown.cancel()
+        over.cancel()
 
 
 async def _blocks(descriptor: int, position: int, writer: _Writer) -> AsyncIterator[tuple[bytes, int]]:

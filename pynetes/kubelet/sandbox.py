@@ -58,19 +58,17 @@ def sandbox_config(pod: Obj, attempt: int, conf: dns.ResolvConf, cgroup: str, se
 
 def port_mappings(pod: Obj) -> list[Any]:
     """The host ports that the pod's containers ask for."""
-    mappings = []
-    for container in spec.all_containers(pod):
-        for port in container.get("ports") or []:
-            if port.get("hostPort"):
-                mappings.append(
-                    cri.PortMapping(
-                        protocol=_PROTOCOLS[port.get("protocol") or "TCP"],
-                        container_port=port["containerPort"],
-                        host_port=port["hostPort"],
-                        host_ip=port.get("hostIP", ""),
-                    )
-                )
-    return mappings
+    return [
+        cri.PortMapping(
+            protocol=_PROTOCOLS[port.get("protocol") or "TCP"],
+            container_port=port["containerPort"],
+            host_port=port["hostPort"],
+            host_ip=port.get("hostIP", ""),
+        )
+        for container in spec.all_containers(pod)
+        for port in container.get("ports") or []
+        if port.get("hostPort")
+    ]
 
 
 def sysctls(pod: Obj) -> dict[str, str]:

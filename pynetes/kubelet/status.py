@@ -321,7 +321,6 @@ def _conditions(facts: Facts, status: Obj, statuses: list[Obj]) -> list[Obj]:
         condition |= {key: text for key, text in (("reason", reason), ("message", message)) if text}
         old = meta.get_condition({"status": facts.old}, kind)
         same = old is not None and old.get("status") == condition["status"] and old.get("lastTransitionTime")
-        condition["lastProbeTime"] = None
         condition["lastTransitionTime"] = old["lastTransitionTime"] if same and old else clock.timestamp()
         result.append(condition)
     return result

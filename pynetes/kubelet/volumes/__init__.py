@@ -58,6 +58,11 @@ class PodVolumes:
                 self._ready.add(name)
         return failures
 
+    @property
+    def ready(self) -> bool:
+        """Whether every volume is set up."""
+        return not self._unknown and self._ready >= set(self.volumes)
+
     def update_pod(self, pod: Obj) -> list[Volume]:
         """Take the changed pod; returns the volumes that show it."""
         self.context.pod = pod

@@ -1,0 +1,389 @@
+"""The node's own object: registration, status, heartbeat.
+
+Liveness is the Lease, renewed every ten seconds. The status is looked at as often but written only when something in
+it changed, or after five minutes. The runtime's readiness decides the Ready condition; while the runtime or its
+network is not ready it is asked again soon, and a change of the CNI configuration is heard through inotify.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pynetes.client.client import Client, Unreachable
+from pynetes.client.events import EventRecorder
+from pynetes.kubelet import inotify, machine
+from pynetes.kubelet.cri.client import Cri, CriError
+from pynetes.kubelet.options import Options
+from pynetes.machinery import clock, meta
+from pynetes.machinery.errors import StatusError
+from pynetes.machinery.meta import Obj
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+MAX_IMAGES = 50
+SOON = 0.1
+NOT_READY_SECONDS = 1.0
+RUNTIME_CHECK_SECONDS = 10.0
+
+_HEALTHY = {
+    "MemoryPressure": ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    "DiskPressure": ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    "PIDPressure": ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+}
+_PRESSED = {
+    "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+}
+_PRESSURE_EVENTS = {
+    "MemoryPressure": ("NodeHasSufficientMemory", "NodeHasInsufficientMemory"),
+    "DiskPressure": ("NodeHasNoDiskPressure", "NodeHasDiskPressure"),
+    "PIDPressure": ("NodeHasSufficientPID", "NodeHasInsufficientPID"),
+}
+
+
+class NodeReporter:
+    """Keeps the Node object and its Lease current."""
+
+    def __init__(
+        self,
+        options: Options,
+        client: Client,
+        runtime: Cri,
+        events: EventRecorder,
+        addresses: list[str],
+        pressures: Callable[[], set[str]],
+        network_changed: Callable[[], None],
+    ) -> None:
+        self.options = options
+        self.capacity = machine.capacity(options.root_dir, options.max_pods)
+        self.allocatable = machine.allocatable(
+            self.capacity, [options.system_reserved, options.kube_reserved], options.eviction_hard
+        )
+        self.runtime_problem = "container runtime status check may not have completed yet"
+        self.network_problem = "container runtime status check may not have completed yet"
+        self.runtime_version = ""
+        self.node: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": options.node_name}}
+        self._client = client
+        self._runtime = runtime
+        self._events = events
+        self._addresses = addresses
+        self._pressures = pressures
+        self._network_changed = network_changed
+        self._changed = asyncio.Event()
+        self._written_at = 0.0
+        self._images: list[Obj] = []
+        self._runtime_handlers: list[Obj] = []
+        self._features: Obj = {}
+        self.labels: dict[str, str] = {}
+
+    @property
+    def reference(self) -> Obj:
+        """What events about the node point at: its name stands for its uid, as upstream has it."""
+        name = self.options.node_name
+        return {"kind": "Node", "name": name, "uid": name, "apiVersion": "v1"}
+
+    def poke(self) -> None:
+        """Something in the status may have changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_runtime())
+            group.create_task(self._keep_status())
+            group.create_task(self._keep_lease())
+
+    # The runtime
+
+    async def _watch_runtime(self) -> None:
+        """Ask the runtime how it is: soon while it is not well, at ease otherwise, at once when CNI changed."""
+        cni_directory: Path | None = None
+        while True:
+            before = (self.runtime_problem, self.network_problem)
+            found = await self._ask_runtime()
+            cni_directory = found or cni_directory
+            if (self.runtime_problem, self.network_problem) != before:
+                self._network_changed()
+                self.poke()
+            well = not self.runtime_problem and not self.network_problem
+            await self._until_cni_changes(cni_directory, RUNTIME_CHECK_SECONDS if well else NOT_READY_SECONDS)
+
+    async def _ask_runtime(self) -> Path | None:
+        """Take the runtime's conditions; returns its CNI configuration directory when it tells."""
+        wanted = bool(self.network_problem)
+        try:
+            if not self.runtime_version:
+                version = await self._runtime.version(timeout=2)
+                self.runtime_version = f"{version.runtime_name}://{version.runtime_version}"
+            response = await self._runtime.status(verbose=wanted)
+        except CriError as error:
+            self.runtime_problem = f"container runtime is down: {error.details}"
+            return None
+        conditions = {condition.type: condition for condition in response.status.conditions}
+        self.runtime_problem = _problem("RuntimeReady", conditions.get("RuntimeReady"))
+        self.network_problem = _problem("NetworkReady", conditions.get("NetworkReady"))
+        self._runtime_handlers = [
+            {
+                "name": handler.name,
+                "features": {
+                    "recursiveReadOnlyMounts": handler.features.recursive_read_only_mounts,
+                    "userNamespaces": handler.features.user_namespaces,
+                },
+            }
+            for handler in response.runtime_handlers
+        ]
+        if response.HasField("features"):
+            self._features = {"supplementalGroupsPolicy": response.features.supplemental_groups_policy}
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return Path(json.loads(response.info["config"])["cni"]["confDir"])
+        return None
+
+    async def _until_cni_changes(self, directory: Path | None, seconds: float) -> None:
+        if directory is None or not directory.is_dir():
+            await clock.sleep(min(seconds, SOON * 5))
+            return
+        with inotify.Watcher() as watcher:
+            watcher.add(directory, inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE)
+            with contextlib.suppress(TimeoutError):
+                await clock.wait_for(watcher.changes(), seconds)
+                await clock.sleep(SOON)  # the runtime hears of it just as we do
+
+    # The status
+
+    async def _keep_status(self) -> None:
+        registered = not self.options.register_node
+        while True:
+            self._changed.clear()
+            delay = self.options.node_status_update_frequency
+            try:
+                if not registered:
+                    await self._register()
+                    registered = True
+                await self._write_status()
+            except StatusError as error:
+                registered = registered and error.code != 404
+                log.warning("node status: %s", error.message)
+                delay = 0.5
+            except Unreachable as error:
+                log.warning("node status: %s", error)
+                delay = 0.5
+            with contextlib.suppress(TimeoutError):
+                await clock.wait_for(self._changed.wait(), delay)
+
+    async def _register(self) -> None:
+        try:
+            node = await self._client.get("nodes", self.options.node_name)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            await self._create()
+            return
+        wanted = self._labels()
+        self.labels = meta.labels(node)
+        if any(self.labels.get(key) != value for key, value in wanted.items()):
+            await self._client.patch("nodes", self.options.node_name, {"metadata": {"labels": wanted}})
+
+    async def _create(self) -> None:
+        """A new node carries its whole status from the beginning."""
+        taints = [_taint(text) for text in self.options.register_with_taints]
+        node: Obj = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": self.options.node_name,
+                "labels": self._labels(),
+                "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            },
+            "spec": {"taints": taints} if taints else {},
+            "status": self.make_status({}),
+        }
+        created = await self._client.create("nodes", node)
+        self.labels = meta.labels(created)
+        self._events.event(self.reference, "Normal", "Starting", "Starting kubelet.")
+
+    def _labels(self) -> dict[str, str]:
+        arch = machine.architecture()
+        return {
+            "beta.kubernetes.io/arch": arch,
+            "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/arch": arch,
+            "kubernetes.io/hostname": self.options.node_name,
+            "kubernetes.io/os": "linux",
+            **self.options.node_labels,
+        }
+
+    async def _write_status(self) -> None:
+        node = await self._client.get("nodes", self.options.node_name)
+        self.labels = meta.labels(node)
+        old = node.get("status") or {}
+        self._images = await self._list_images()
+        new = self.make_status(old)
+        due = clock.monotonic() - self._written_at >= self.options.node_status_report_frequency
+        if _essence(old) != _essence(new) or due:
+            self.node = await self._client.patch(
+                "nodes", self.options.node_name, {"status": _diff(old, new)}, type="strategic", subresource="status"
+            )
+            self._written_at = clock.monotonic()
+            self._tell_changes(old, new)
+        else:
+            self.node = node
+
+    def _tell_changes(self, old: Obj, new: Obj) -> None:
+        """An event for each condition that turned."""
+        for condition in new["conditions"]:
+            kind, status = condition["type"], condition["status"]
+            before = meta.get_condition({"status": old}, kind)
+            if before is not None and before.get("status") == status:
+                continue
+            if kind == "Ready":
+                reason = "NodeReady" if status == "True" else "NodeNotReady"
+            else:
+                reason = _PRESSURE_EVENTS[kind][status == "True"]
+            text = f"Node {self.options.node_name} status is now: {reason}"
+            self._events.event(self.reference, "Normal", reason, text)
+
+    def make_status(self, old: Obj) -> Obj:
+        """The status as it is now."""
+        status: Obj = {
+            "capacity": self.capacity,
+            "allocatable": self.allocatable,
+            "addresses": [
+                *({"type": "InternalIP", "address": address} for address in self._addresses),
+                {"type": "Hostname", "address": self.options.node_name},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.options.port}},
+            "nodeInfo": machine.node_info(self.runtime_version),
+            "images": self._images,
+            "conditions": [self._condition(*entry, old) for entry in self._conditions()],
+        }
+        if self._runtime_handlers:
+            status["runtimeHandlers"] = self._runtime_handlers
+        if self._features:
+            status["features"] = self._features
+        return status
+
+    def _conditions(self) -> list[tuple[str, str, str, str]]:
+        pressures = self._pressures()
+        entries = [
+            (kind, "True" if kind in pressures else "False", *(_PRESSED if kind in pressures else _HEALTHY)[kind])
+            for kind in _HEALTHY
+        ]
+        problems = [self.runtime_problem] if self.runtime_problem else []
+        if self.network_problem and not self.runtime_problem:
+            problems.append(f"container runtime network not ready: {self.network_problem}")
+        if problems:
+            entries.append(
+                ("Ready", "False", "KubeletNotReady", f"[{', '.join(problems)}]" if problems[1:] else problems[0])
+            )
+        else:
+            entries.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+        return entries
+
+    @staticmethod
+    def _condition(kind: str, status: str, reason: str, message: str, old: Obj) -> Obj:
+        before = meta.get_condition({"status": old}, kind)
+        same = before is not None and before.get("status") == status and before.get("lastTransitionTime")
+        return {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastHeartbeatTime": clock.timestamp(),
+            "lastTransitionTime": before["lastTransitionTime"] if same and before else clock.timestamp(),
+        }
+
+    async def _list_images(self) -> list[Obj]:
+        """The largest images on the node, as the scheduler wants to know them."""
+        try:
+            images = await self._runtime.list_images()
+        except CriError:
+            return self._images
+        largest = sorted(images, key=lambda image: (-image.size, image.id))[:MAX_IMAGES]
+        return [{"names": [*image.repo_digests, *image.repo_tags][:5], "sizeBytes": image.size} for image in largest]
+
+    # The heartbeat
+
+    async def _keep_lease(self) -> None:
+        lease: Obj | None = None
+        period = self.options.node_lease_duration_seconds / 4
+        while True:
+            delay = period
+            try:
+                lease = await self._renew(lease)
+            except StatusError as error:
+                lease = None
+                delay = 0.2 if error.code in (404, 409) else 1.0
+                if error.code not in (404, 409):
+                    log.warning("node lease: %s", error.message)
+            except Unreachable as error:
+                log.warning("node lease: %s", error)
+                delay = 1.0
+            await clock.sleep(delay)
+
+    async def _renew(self, lease: Obj | None) -> Obj:
+        name = self.options.node_name
+        if lease is None:
+            try:
+                lease = await self._client.get("leases.coordination.k8s.io", name, LEASE_NAMESPACE)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+                return await self._create_lease()
+        renewed = {**lease, "spec": {**lease.get("spec", {}), "renewTime": clock.micro_timestamp()}}
+        renewed["spec"] |= {"holderIdentity": name, "leaseDurationSeconds": self.options.node_lease_duration_seconds}
+        return await self._client.update("leases.coordination.k8s.io", renewed)
+
+    async def _create_lease(self) -> Obj:
+        """The lease belongs to the node and goes with it."""
+        name = self.options.node_name
+        node = await self._client.get("nodes", name)
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": meta.uid(node)}
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": LEASE_NAMESPACE, "ownerReferences": [owner]},
+            "spec": {
+                "holderIdentity": name,
+                "leaseDurationSeconds": self.options.node_lease_duration_seconds,
+                "renewTime": clock.micro_timestamp(),
+            },
+        }
+        return await self._client.create("leases.coordination.k8s.io", lease)
+
+
+def _problem(name: str, condition: object) -> str:
+    if condition is None:
+        return f"{name} condition not reported"
+    status, reason, message = (getattr(condition, field) for field in ("status", "reason", "message"))
+    return "" if status else f"{name}=false reason:{reason} message:{message}"
+
+
+def _taint(text: str) -> Obj:
+    """`key=value:effect` or `key:effect`."""
+    head, _, effect = text.rpartition(":")
+    key, _, value = head.partition("=")
+    return {"key": key, "effect": effect} | ({"value": value} if value else {})
+
+
+def _essence(status: Obj) -> Obj:
+    """What must be the same for a status not to be worth writing."""
+    essence = {
+        key: value for key, value in status.items() if key not in ("conditions", "volumesAttached", "volumesInUse")
+    }
+    own = [c for c in status.get("conditions") or [] if c["type"] in (*_HEALTHY, "Ready")]
+    essence["conditions"] = [{k: v for k, v in c.items() if "Time" not in k} for c in own]
+    essence["images"] = status.get("images") or []
+    return essence
+
+
+def _diff(old: Obj, new: Obj) -> Obj:
+    """A strategic merge patch; addresses are replaced as a whole."""
+    patch = {key: value for key, value in new.items() if old.get(key) != value}
+    if "addresses" in patch and old.get("addresses"):
+        patch["addresses"] = [{"$patch": "replace"}, *new["addresses"]]
+    return patch

@@ -1,0 +1,658 @@
+"""One pod, from its arrival on the node to its last trace: the state machine at the heart of the kubelet.
+
+    SYNCING ──► TERMINATING ──► CLEANING ──► FINISHED ──► REMOVED
+       │             ▲                          (waits for the object's deletion)
+       └─ wakes on: the pod's change, a container's end, a probe's verdict, a ConfigMap's or Secret's change, a timer
+
+SYNCING compares what should run with what runs (`plan.make_plan`) and acts, again and again. TERMINATING ends every
+container within the grace period. CLEANING takes volumes and cgroups away and reports the final status. FINISHED
+keeps the containers' remains for logs until the API deletes the pod; then they go as well, and so does the object.
+One task per pod; whatever it was doing, a deletion interrupts it. Nothing is remembered outside the runtime and the
+API, so a new kubelet picks up exactly where the last one fell.
+"""
+
+import asyncio
+import contextlib
+import enum
+import logging
+import shutil
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from pynetes.client.client import Unreachable
+from pynetes.kubelet import mounts, observed, spec
+from pynetes.kubelet.cri.client import CriError
+from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
+from pynetes.kubelet.node_context import NodeContext
+from pynetes.kubelet.observed import Container, PodView
+from pynetes.kubelet.plan import Health, Plan, Stop, make_plan
+from pynetes.kubelet.probes import ContainerProbes, ProbeTarget
+from pynetes.kubelet.resources import pod_limits, qos_class
+from pynetes.kubelet.sandbox import log_directory
+from pynetes.kubelet.status import Facts, Readiness, make_status
+from pynetes.kubelet.stopper import Stopper, settled
+from pynetes.kubelet.volumes import PodVolumes, VolumeContext, VolumeError
+from pynetes.machinery import clock, meta
+from pynetes.machinery.errors import StatusError
+from pynetes.machinery.meta import Obj
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+RUNTIME_RETRY_SECONDS = 1.0
+MOUNT_RETRY = (0.5, 122.0)
+SANDBOX_RETRY = (1.0, 10.0)
+
+
+class State(enum.Enum):
+    """Where in its life the pod is."""
+
+    SYNCING = "syncing"
+    TERMINATING = "terminating"
+    CLEANING = "cleaning"
+    FINISHED = "finished"
+    REMOVED = "removed"
+
+
+class PodWorker:
+    """The task that looks after one pod; `run` ends when no trace of it is left on the node."""
+
+    def __init__(self, node: NodeContext, pod: Obj) -> None:
+        self.node = node
+        self.pod = pod
+        self.uid = meta.uid(pod)
+        self.state = State.SYNCING
+        self.view = PodView()
+        self.status: Obj = dict(pod.get("status") or {})
+        self.gone = False  # the API has no such object any more
+        self.finished: tuple[str, str, str] | None = None
+        self.ended: dict[str, asyncio.Event] = {}  # container id → its end, for those who follow its log
+        self._over = spec.is_terminal(self.status)
+        self._grace: float | None = None
+        self._wake = asyncio.Event()
+        self._interrupt = asyncio.Event()
+        self._exits: set[str] = set()
+        self._relist = False
+        self._failures: dict[str, tuple[str, str]] = {}
+        self._probes: dict[str, ContainerProbes] = {}
+        self._cgroup = ""
+        self._retries: dict[str, float] = {}
+        self._refreshes: dict[str, float] = {}
+        self._told: set[tuple[str, ...]] = set()
+        self.volumes = PodVolumes(self._volume_context())
+        self.launcher = Launcher(node, pod, self.view, self.volumes)
+        self.stopper = Stopper(self.launcher)
+
+    def _volume_context(self) -> VolumeContext:
+        async def get(plural: str, namespace: str, name: str) -> Obj:
+            return await self.node.sources.get(plural, namespace, name, self.uid)
+
+        def refresh_at(name: str, when: float) -> None:
+            self._refreshes[name] = when
+
+        return VolumeContext(
+            pod=self.pod,
+            directory=self.node.pod_directory(self.uid),
+            get=get,
+            get_cluster=self.node.get_cluster_object,
+            request_token=self.node.request_token,
+            allocatable=self.node.allocatable,
+            refresh_at=refresh_at,
+        )
+
+    # What happens to the pod from outside; none of these waits
+
+    def update(self, pod: Obj) -> None:
+        """The API has a newer version of the pod."""
+        changed = (meta.labels(pod), meta.annotations(pod)) != (meta.labels(self.pod), meta.annotations(self.pod))
+        self.pod = self.launcher.pod = pod
+        shown = self.volumes.update_pod(pod)
+        if changed:
+            self._refreshes |= {volume.name: 0.0 for volume in shown}
+        if meta.is_deleting(pod):
+            self._terminate(max(spec.grace_period(pod), 1.0))
+        self._wake.set()
+
+    def removed(self, last: Obj) -> None:
+        """The object is gone from the API."""
+        self.pod = self.launcher.pod = last
+        self.gone = True
+        self._terminate(max(spec.grace_period(last), 1.0))
+
+    def finish(self, phase: str, reason: str, message: str, grace: float | None = None) -> None:
+        """End the pod for a reason of the node's own: evicted, rejected, past its deadline."""
+        if self.finished is None and not self._over:
+            self.finished = (phase, reason, message)
+            self._over = True
+            self._terminate(spec.grace_period(self.pod) if grace is None else grace)
+
+    def container_ended(self, container_id: str) -> None:
+        """The runtime says that a container ended."""
+        self._exits.add(container_id)
+        self._wake.set()
+
+    def owns(self, container_id: str) -> bool:
+        """Whether the container or sandbox is this pod's."""
+        return container_id in self.ended or any(sandbox.id == container_id for sandbox in self.view.sandboxes)
+
+    def look_again(self) -> None:
+        """Something may have been missed: ask the runtime afresh."""
+        self._relist = True
+        self._wake.set()
+
+    def object_changed(self, plural: str, name: str) -> None:
+        """A ConfigMap or Secret that the pod uses changed."""
+        self._refreshes |= {volume.name: 0.0 for volume in self.volumes.using(plural, name)}
+        self._retries.clear()
+        self._wake.set()
+
+    def poke(self) -> None:
+        """Look at the pod again now."""
+        self._retries.clear()
+        self._wake.set()
+
+    def _terminate(self, grace: float) -> None:
+        if self._grace is None or grace < self._grace:
+            self._grace = grace
+        self._interrupt.set()
+        self._wake.set()
+
+    # The life
+
+    async def run(self) -> None:
+        """From state to state until the pod is removed."""
+        steps = {
+            State.SYNCING: self._syncing,
+            State.TERMINATING: self._terminating,
+            State.CLEANING: self._cleaning,
+            State.FINISHED: self._waiting_for_deletion,
+        }
+        try:
+            await self._observe_persistently()
+            while self.state is not State.REMOVED:
+                self.state = await steps[self.state]()
+        finally:
+            self._stop_probes()
+
+    async def _observe_persistently(self) -> None:
+        """Look at everything afresh, however long the runtime is out of reach."""
+        while True:
+            try:
+                return await self._observe()
+            except CriError as error:
+                log.warning("%s: %s", spec.describe(self.pod), error)
+                await clock.sleep(RUNTIME_RETRY_SECONDS)
+
+    async def _observe(self) -> None:
+        fresh = await observed.observe(self.node.runtime, self.uid)
+        self.view.sandboxes, self.view.containers = fresh.sandboxes, fresh.containers
+        self._exits.clear()
+        self._relist = False
+        for container in self.view.all_containers():
+            self._note(container)
+
+    def _note(self, container: Container) -> None:
+        event = self.ended.setdefault(container.id, asyncio.Event())
+        if container.state == "exited":
+            event.set()
+
+    async def _syncing(self) -> State:
+        if meta.is_deleting(self.pod):
+            self._terminate(max(spec.grace_period(self.pod), 1.0))
+        if not self.view.containers and not self._over and not self.view.sandboxes:
+            rejection = self.node.admit(self.pod)
+            if rejection is not None:
+                self.finish("Failed", *rejection)
+        while not self._over and not self._interrupt.is_set():
+            self._wake.clear()
+            delay = await self._interruptible(self._sync())
+            if self._over or self._interrupt.is_set():
+                break
+            await self._sleep(delay)
+        return State.TERMINATING
+
+    async def _interruptible(self, work: Coroutine[Any, Any, float | None]) -> float | None:
+        """Run a sync; a termination cancels it."""
+        task = asyncio.ensure_future(work)
+        alarm = asyncio.ensure_future(self._interrupt.wait())
+        try:
+            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CriError):
+                await task
+            self._relist = True
+            return None
+        except CriError as error:
+            log.warning("%s: %s", spec.describe(self.pod), error)
+            self._relist = True
+            return RUNTIME_RETRY_SECONDS
+        finally:
+            task.cancel()
+            alarm.cancel()
+
+    async def _sleep(self, delay: float | None) -> None:
+        """Until something happens, or `delay` seconds at most."""
+        moments = [clock.time() + delay] if delay is not None else []
+        moments += self._refreshes.values()
+        deadline = self._deadline()
+        if deadline is not None:
+            moments.append(deadline)
+        if not moments:
+            await self._wake.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            await clock.wait_for(self._wake.wait(), max(0.0, min(moments) - clock.time()))
+
+    def _deadline(self) -> float | None:
+        """When activeDeadlineSeconds are over."""
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        start = self.status.get("startTime")
+        return clock.parse_time(start).timestamp() + seconds if seconds is not None and start else None
+
+    # SYNCING: one pass
+
+    async def _sync(self) -> float | None:
+        """Bring what runs nearer to what should run; returns when to come back unless something happens before."""
+        if self._relist:
+            await self._observe()
+        await self._take_exits()
+        self._follow_probes()
+        self.report()
+        deadline = self._deadline()
+        if deadline is not None and clock.time() >= deadline:
+            text = "Pod was active on the node longer than the specified deadline"
+            self.launcher.pod_event("Normal", "DeadlineExceeded", text)
+            self.finish("Failed", "DeadlineExceeded", text)
+            return None
+        await self._refresh_volumes()
+        while True:
+            plan = make_plan(self.pod, self.view, self._health())
+            if plan.finished:
+                self._over = True
+                return None
+            progress, delay = await self._carry_out(plan)
+            if not progress:
+                return delay
+            await self._take_exits()
+            self._follow_probes()
+            self.report()
+
+    async def _take_exits(self) -> None:
+        while self._exits:
+            container_id = self._exits.pop()
+            known = self.view.find(container_id)
+            if known is None:
+                if any(sandbox.id == container_id for sandbox in self.view.sandboxes):
+                    await self._sandbox_ended(container_id)
+                continue
+            found = await settled(self.launcher, container_id, known.sandbox_id)
+            if found is None:
+                self.view.drop(container_id)
+                continue
+            self.view.put(found)
+            self._note(found)
+
+    async def _sandbox_ended(self, sandbox_id: str) -> None:
+        """A sandbox's own process ended: ask until the runtime has noticed too."""
+        for pause in (0.0, 0.02, 0.1, 0.5):
+            await clock.sleep(pause)
+            try:
+                status = (await self.node.runtime.pod_sandbox_status(sandbox_id)).status
+            except CriError:
+                self._relist = True
+                return
+            sandbox = observed.sandbox_of(status)
+            if not sandbox.ready:
+                break
+        self.view.sandboxes = [sandbox if known.id == sandbox_id else known for known in self.view.sandboxes]
+
+    async def _refresh_volumes(self) -> None:
+        now = clock.time()
+        for name in [name for name, moment in self._refreshes.items() if moment <= now]:
+            del self._refreshes[name]
+            volume = self.volumes.volumes.get(name)
+            if volume is None:
+                continue
+            try:
+                await volume.refresh()
+            except VolumeError as error:
+                text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+                self.launcher.pod_event("Warning", "FailedMount", text)
+
+    async def _carry_out(self, plan: Plan) -> tuple[bool, float | None]:
+        """Returns whether anything was done, and when to try what failed again."""
+        stops = [self._stop(stop) for stop in plan.stop]
+        if stops:
+            await asyncio.gather(*stops)
+            return True, None
+        delay = await self._prepare()
+        if delay is not None:
+            return False, delay
+        if plan.new_sandbox:
+            return await self._new_sandbox(plan)
+        progress, delays = False, []
+        for container in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
+            started, wait = await self._start(container)
+            progress = progress or started
+            if wait is not None:
+                delays.append(wait)
+        return progress, min(delays, default=None)
+
+    async def _stop(self, stop: Stop) -> None:
+        grace = spec.grace_period(self.pod) if stop.probe_grace is None else stop.probe_grace
+        probes = self._probes.pop(stop.container.id, None)
+        if probes is not None:
+            probes.stop()
+        await self.stopper.stop(stop.container, stop.message, grace)
+
+    async def _prepare(self) -> float | None:
+        """Cgroup, directories, volumes; returns when to try again if they are not ready."""
+        if self._cgroup and self.volumes.ready:
+            return None
+        problem = self.node.network_problem()
+        if problem and not spec.host_network(self.pod):
+            self._tell("Warning", "NetworkNotReady", f"network is not ready: {problem}")
+            return RUNTIME_RETRY_SECONDS
+        pids = self.node.options.pod_max_pids
+        limits = pod_limits(self.pod, pids if pids > 0 else None)
+        self.launcher.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._cgroup = self.node.cgroups.create_pod(self.uid, qos_class(self.pod), limits)
+        failures = await self.volumes.set_up()
+        for name, text in failures.items():
+            message = f'MountVolume.SetUp failed for volume "{name}" : {text}'
+            self.launcher.pod_event("Warning", "FailedMount", message)
+        return self._next_retry("mount", *MOUNT_RETRY) if failures else None
+
+    def _tell(self, type: str, reason: str, message: str) -> None:
+        """An event about the pod that is said once only."""
+        if (type, reason, message) not in self._told:
+            self._told.add((type, reason, message))
+            self.launcher.pod_event(type, reason, message)
+
+    def _next_retry(self, what: str, initial: float, limit: float) -> float:
+        self._retries[what] = min(self._retries.get(what, initial / 2) * 2, limit)
+        return self._retries[what]
+
+    async def _new_sandbox(self, plan: Plan) -> tuple[bool, float | None]:
+        if plan.sandbox_changed:
+            self.launcher.pod_event(
+                "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+            )
+            self._stop_probes()
+            await self.stopper.stop_all(spec.grace_period(self.pod))
+            await self.stopper.stop_sandboxes()
+        try:
+            await self.launcher.sandbox(self._cgroup)
+        except SandboxFailure:
+            self._relist = True
+            return False, self._next_retry("sandbox", *SANDBOX_RETRY)
+        await self._remove_old_sandboxes()
+        return True, None
+
+    async def _remove_old_sandboxes(self) -> None:
+        """Sandboxes without containers are of no use any more."""
+        used = {container.sandbox_id for container in self.view.all_containers()}
+        for sandbox in self.view.sandboxes[1:]:
+            if sandbox.id not in used:
+                with contextlib.suppress(CriError):
+                    await self.node.runtime.remove_pod_sandbox(sandbox.id)
+        self.view.sandboxes[1:] = [sandbox for sandbox in self.view.sandboxes[1:] if sandbox.id in used]
+
+    async def _start(self, container: Obj) -> tuple[bool, float | None]:
+        """Start one container unless it is backing off; returns whether it started, and when to try again."""
+        name = container["name"]
+        wait = self._crash_wait(container)
+        if wait > 0:
+            return False, wait
+        latest = self.view.latest(name)
+        try:
+            started = await self.launcher.container(container, self._next_attempt(name, latest), self._cgroup)
+        except StartFailure as failure:
+            self._failures[name] = (failure.reason, str(failure))
+            await self._prune(name)
+            self.report()
+            if failure.reason in ("ErrImagePull", "ImagePullBackOff"):
+                return False, max(self.node.images.retry_after(self.pod, container), 0.1)
+            if failure.reason == "RunContainerError":
+                return True, None
+            return False, RETRY_SECONDS
+        self._failures.pop(name, None)
+        self._note(started)
+        self._follow_probes()
+        self.report()
+        problem = await self.launcher.post_start(container, started)
+        if problem is not None:
+            self._failures[name] = ("PostStartHookError", problem)
+            await self.stopper.stop(started, "FailedPostStartHook", spec.grace_period(self.pod))
+        await self._prune(name)
+        return True, None
+
+    def _crash_wait(self, container: Obj) -> float:
+        """Seconds that a crashed container must still wait, with the waiting state set accordingly."""
+        name = container["name"]
+        latest = self.view.latest(name)
+        if latest is None or latest.state != "exited":
+            return 0.0
+        key = f"{self.uid}_{name}_{spec.container_hash(container)}"
+        finished = latest.finished_at / 1e9 if latest.finished_at else clock.time()
+        wait = self.node.crash_backoff.remaining(key, finished)
+        if wait <= 0:
+            self.node.crash_backoff.next(key, finished)
+            return 0.0
+        delay = clock.format_duration(self.node.crash_backoff.delay(key))
+        pod = spec.describe(self.pod)
+        text = f"back-off {delay} restarting failed container={name} pod={pod}"
+        if self._failures.get(name) != ("CrashLoopBackOff", text):
+            event = self.launcher.event_for(container)
+            event("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {pod}")
+            self._failures[name] = ("CrashLoopBackOff", text)
+            self.report()
+        return wait
+
+    def _next_attempt(self, name: str, latest: Container | None) -> int:
+        if latest is not None:
+            return latest.restart_count + 1
+        for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+            for old in self.status.get(group) or []:
+                if old["name"] == name:
+                    known = old.get("containerID") or "terminated" in (old.get("lastState") or {})
+                    return old.get("restartCount", 0) + (1 if known and old.get("containerID") else 0)
+        return 0
+
+    async def _prune(self, name: str) -> None:
+        """Keep the newest instance and the one before it; earlier ones go, with their logs."""
+        for old in self.view.containers.get(name, [])[2:]:
+            with contextlib.suppress(CriError):
+                await self.node.runtime.remove_container(old.id)
+            self.view.drop(old.id)
+            self.ended.pop(old.id, None)
+            if old.log_path:
+                await asyncio.to_thread(_remove_logs, old.log_path)
+        await self._remove_old_sandboxes()
+
+    # Probes and status
+
+    def _follow_probes(self) -> None:
+        """Every running container is probed, nothing else is."""
+        running = {container.id: container for container in self.view.running()}
+        for container_id in [known for known in self._probes if known not in running]:
+            self._probes.pop(container_id).stop()
+        for container_id, container in running.items():
+            if container_id in self._probes:
+                continue
+            described = spec.container_named(self.pod, container.name)
+            if described is not None:
+                self._probes[container_id] = self._start_probes(described, container)
+
+    def _start_probes(self, described: Obj, container: Container) -> ContainerProbes:
+        before = self._status_of(container)
+        ips = self.launcher.pod_ips
+        target = ProbeTarget(
+            runtime=self.node.runtime,
+            container=described,
+            container_id=container.id,
+            started_at=container.started_at / 1e9,
+            address=lambda: ips()[0] if ips() else "",
+            event=self.launcher.event_for(described),
+            changed=self._wake.set,
+        )
+        return ContainerProbes.start(target, bool(before.get("ready")), bool(before.get("started")))
+
+    def _status_of(self, container: Container) -> Obj:
+        """What was reported of this very instance before, by this kubelet or the last."""
+        for group in ("containerStatuses", "initContainerStatuses"):
+            for old in self.status.get(group) or []:
+                if old["name"] == container.name and str(old.get("containerID", "")).endswith(container.id):
+                    return old
+        return {}
+
+    def _stop_probes(self) -> None:
+        for probes in self._probes.values():
+            probes.stop()
+        self._probes.clear()
+
+    def _health(self) -> Health:
+        health = Health()
+        for container_id, probes in self._probes.items():
+            if probes.failed is not None:
+                health.failed[container_id] = probes.failed
+            if probes.started is not None:
+                health.started[container_id] = probes.started
+        return health
+
+    def report(self, terminal: bool = False) -> None:
+        """Compose the status and hand it to the reporter."""
+        for container in self.view.running():
+            failure = self._failures.get(container.name)
+            if failure is not None and failure[0] != "PostStartHookError":
+                del self._failures[container.name]
+        readiness = Readiness(
+            ready={key: probes.ready for key, probes in self._probes.items() if probes.ready is not None},
+            started={key: probes.started for key, probes in self._probes.items() if probes.started is not None},
+        )
+        facts = Facts(
+            pod=self.pod,
+            view=self.view,
+            old=self.status,
+            failures=self._failures,
+            readiness=readiness,
+            host_ips=self.node.host_ips,
+            runtime_name=self.node.runtime_name,
+            terminal=terminal,
+            finished=self.finished,
+        )
+        self.status = make_status(facts)
+        self.node.reporter.report(self.pod, self.status)
+
+    # TERMINATING, CLEANING, FINISHED
+
+    async def _terminating(self) -> State:
+        """Stop everything; a shorter grace period that arrives meanwhile is honoured."""
+        if self._grace is None:
+            self._grace = spec.grace_period(self.pod)
+        if self._relist:
+            await self._observe_persistently()
+        if not self.view.running():
+            self._stop_probes()
+        if self.view.running() or not spec.is_terminal(self.status):
+            self.report()
+        stopping: set[asyncio.Task[None]] = set()
+        promised: float | None = None
+        while True:
+            if promised is None or self._grace < promised:
+                promised = self._grace
+                stopping.add(asyncio.ensure_future(self._persistent_stop(promised)))
+            self._wake.clear()
+            wake = asyncio.ensure_future(self._wake.wait())
+            await asyncio.wait({wake, *stopping}, return_when=asyncio.FIRST_COMPLETED)
+            wake.cancel()
+            if self._exits:
+                await self._take_exits()
+                self._follow_probes()
+                self.report()
+            if any(task.done() for task in stopping):
+                break
+        for task in stopping:
+            task.cancel()
+        await asyncio.gather(*stopping, return_exceptions=True)
+        self._stop_probes()
+        for container in self.view.all_containers():
+            self._note(container)
+        return State.CLEANING
+
+    async def _persistent_stop(self, grace: float) -> None:
+        while True:
+            try:
+                await self.stopper.stop_all(grace)
+                await self.stopper.stop_sandboxes()
+                return
+            except CriError as error:
+                log.warning("%s: %s", spec.describe(self.pod), error)
+                await clock.sleep(RUNTIME_RETRY_SECONDS)
+                await self._observe_persistently()
+
+    async def _cleaning(self) -> State:
+        """Volumes, cgroup and watches go; the final status stays."""
+        self._failures.clear()
+        self.report(terminal=True)
+        await self.node.reporter.flush(self.pod)
+        await self.volumes.tear_down()
+        mounts.unmount_below(self.launcher.directory)
+        await self.node.cgroups.remove_pod(self.uid)
+        self._cgroup = ""
+        self.node.sources.release(self.uid)
+        self.node.crash_backoff.forget(f"{self.uid}_")
+        return State.FINISHED
+
+    async def _waiting_for_deletion(self) -> State:
+        """A pod that ended by itself is kept for its logs until the API lets it go."""
+        while not (self.gone or meta.is_deleting(self.pod)):
+            self._wake.clear()
+            await self._wake.wait()
+        while True:
+            try:
+                await self.stopper.remove_all()
+                break
+            except CriError as error:
+                log.warning("%s: %s", spec.describe(self.pod), error)
+                await clock.sleep(RUNTIME_RETRY_SECONDS)
+                await self._observe_persistently()
+        await asyncio.to_thread(self._remove_directories)
+        await self._delete_object()
+        self.node.reporter.forget(self.uid)
+        return State.REMOVED
+
+    def _remove_directories(self) -> None:
+        mounts.unmount_below(self.launcher.directory)
+        shutil.rmtree(self.launcher.directory, ignore_errors=True)
+        shutil.rmtree(log_directory(self.pod, self.node.options.logs_root), ignore_errors=True)
+
+    async def _delete_object(self) -> None:
+        """Nothing is left of the pod: the object may go."""
+        delay = 0.1
+        while not self.gone:
+            try:
+                await self.node.client.delete(
+                    "pods", meta.name(self.pod), meta.namespace(self.pod), uid=self.uid, grace_period_seconds=0
+                )
+                return
+            except StatusError as error:
+                if error.code in (404, 409):
+                    return
+                log.warning("deleting %s: %s", spec.describe(self.pod), error.message)
+            except Unreachable as error:
+                log.warning("deleting %s: %s", spec.describe(self.pod), error)
+            with contextlib.suppress(TimeoutError):
+                self._wake.clear()
+                await clock.wait_for(self._wake.wait(), delay)
+            delay = min(delay * 2, 5.0)
+
+
+def _remove_logs(path: str) -> None:
+    """A container's log with all its rotated pieces."""
+    file = Path(path)
+    for piece in file.parent.glob(f"{file.name}*"):
+        piece.unlink(missing_ok=True)

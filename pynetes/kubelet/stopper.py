@@ -1,0 +1,116 @@
+"""Stopping containers: the preStop hook, the stop signal, the grace period, and the order of it all.
+
+The grace period counts from the first moment and includes the hook; a container always gets a last two seconds.
+App containers end side by side; sidecars stay until the last of them has gone and then end in reverse order.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Iterable
+
+from pynetes.kubelet import hooks, observed, spec
+from pynetes.kubelet.cri.client import CriError
+from pynetes.kubelet.launcher import Launcher
+from pynetes.kubelet.observed import Container
+from pynetes.machinery import clock
+from pynetes.machinery.meta import Obj
+
+MINIMUM_GRACE = 2.0
+
+
+class Stopper:
+    """Stops the containers of one pod."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._node = launcher.node
+
+    async def stop(self, container: Container, message: str, grace: float) -> None:
+        """Stop one container; returns when it has ended and its end has been seen."""
+        deadline = clock.monotonic() + grace
+        described = spec.container_named(self._launcher.pod, container.name) or {"name": container.name}
+        event = self._launcher.event_for(described)
+        event("Normal", "Killing", message)
+        hook = (described.get("lifecycle") or {}).get("preStop") or observed.pre_stop_of(container)
+        if hook and grace > 0:
+            await self._pre_stop(hook, described, container, grace)
+        remaining = max(deadline - clock.monotonic(), MINIMUM_GRACE if grace >= MINIMUM_GRACE else grace)
+        try:
+            await self._node.runtime.stop_container(container.id, remaining)
+        except CriError as error:
+            if error.code != "NOT_FOUND":
+                event("Warning", "FailedKillPod", f"error killing pod: {error}")
+                raise
+        await self.see_end(container)
+
+    async def see_end(self, container: Container) -> None:
+        """Take the end of a container into the view."""
+        view = self._launcher.view
+        found = await settled(self._launcher, container.id, container.sandbox_id)
+        if found is not None:
+            view.put(found)
+        else:
+            view.drop(container.id)
+
+    async def _pre_stop(self, hook: Obj, described: Obj, container: Container, grace: float) -> None:
+        pod = spec.describe(self._launcher.pod)
+        address = self._launcher.pod_ips
+        try:
+            await clock.wait_for(
+                hooks.run(
+                    hook, self._node.runtime, described, container.id, lambda: address()[0] if address() else "", pod
+                ),
+                grace,
+            )
+        except TimeoutError:
+            return
+        except hooks.HookError:
+            self._launcher.event_for(described)("Warning", "FailedPreStopHook", "PreStopHook failed")
+
+    async def stop_all(self, grace: float, message: str = "Stopping container {name}") -> None:
+        """Stop every running container of the pod, sidecars last."""
+        deadline = clock.monotonic() + grace
+        pod = self._launcher.pod
+        sidecars = [c["name"] for c in spec.init_containers(pod) if spec.is_sidecar(c)]
+        running = self._launcher.view.running()
+        first = [container for container in running if container.name not in sidecars]
+        await _all(self.stop(container, message.format(name=container.name), grace) for container in first)
+        for name in reversed(sidecars):
+            for container in [container for container in running if container.name == name]:
+                left = max(deadline - clock.monotonic(), min(MINIMUM_GRACE, grace))
+                await self.stop(container, message.format(name=name), left)
+
+    async def stop_sandboxes(self) -> None:
+        """Stop every sandbox: what is left in them ends, their addresses are free."""
+        for sandbox in self._launcher.view.sandboxes:
+            await self._node.runtime.stop_pod_sandbox(sandbox.id)
+            sandbox.ready = False
+
+    async def remove_all(self) -> None:
+        """Remove every container and sandbox of the pod."""
+        view = self._launcher.view
+        for container in view.all_containers():
+            with contextlib.suppress(CriError):
+                await self._node.runtime.remove_container(container.id)
+            view.drop(container.id)
+        for sandbox in view.sandboxes:
+            await self._node.runtime.remove_pod_sandbox(sandbox.id)
+        view.sandboxes.clear()
+
+
+async def settled(launcher: Launcher, container_id: str, sandbox_id: str) -> Container | None:
+    """The container once the runtime shows its end: its event may be a little ahead of its record."""
+    pause = 0.005
+    while True:
+        found = await observed.inspect(launcher.node.runtime, container_id, sandbox_id)
+        if found is None or not found.running or pause > 1.0:
+            return found
+        await clock.sleep(pause)
+        pause *= 2
+
+
+async def _all(stops: Iterable[Awaitable[None]]) -> None:
+    """Let all of them end before the first failure is raised."""
+    for result in await asyncio.gather(*stops, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
