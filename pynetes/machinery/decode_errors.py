@@ -8,6 +8,7 @@ does not do at all: fields that are unknown or given twice.
 
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,14 +154,49 @@ def _package(ref: str | None) -> str:
     return ref.split(".")[-2] if ref else ""
 
 
+# The parts of Go's layout for RFC 3339, with what each takes; the fraction has six digits in a MicroTime.
+_LAYOUT = (
+    ("2006", r"\d{4}"),
+    ("-", "-"),
+    ("01", r"\d\d"),
+    ("-", "-"),
+    ("02", r"\d\d"),
+    ("T", "T"),
+    ("15", r"\d\d"),
+    (":", ":"),
+    ("04", r"\d\d"),
+    (":", ":"),
+    ("05", r"\d\d(?:\.\d+)?"),
+    ("Z07:00", r"Z|[+-]\d\d:\d\d"),
+)
+_RANGES = ((2, "month", 1, 12), (4, "day", 1, 31), (6, "hour", 0, 23), (8, "minute", 0, 59), (10, "second", 0, 59))
+
+
 def _check_time(value: Any, found: str, form: str) -> None:
+    """Raise as Go's `time.Parse` does."""
     if not isinstance(value, str):
         raise ValueError(f"json: cannot unmarshal {found} into Go value of type string")
     try:
         clock.parse_time(value)
     except ValueError:
-        layout = "2006-01-02T15:04:05.000000Z07:00" if form == "micro-time" else "2006-01-02T15:04:05Z07:00"
-        raise ValueError(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"') from None
+        raise ValueError(_time_error(value, ".000000" if form == "micro-time" else "")) from None
+
+
+def _time_error(text: str, fraction: str) -> str:
+    layout = "".join(part for part, _ in _LAYOUT).replace("05Z", f"05{fraction}Z")
+    prefix, rest, taken = f'parsing time "{text}"', text, []
+    for part, pattern in _LAYOUT:
+        match = re.match(pattern, rest, re.ASCII)
+        if match is None:
+            return f'{prefix} as "{layout}": cannot parse "{rest}" as "{part}"'
+        taken.append(match[0])
+        rest = rest[match.end() :]
+    if rest:
+        return f'{prefix}: extra text: "{rest}"'
+    for index, unit, low, high in _RANGES:
+        if not low <= int(taken[index].partition(".")[0]) <= high:
+            return f"{prefix}: {unit} out of range"
+    return f"{prefix}: day out of range"
 
 
 _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")

@@ -107,11 +107,30 @@ def parse(raw: bytes | str) -> tuple[Any, list[str]]:
     """
     loader = _Loader(raw)
     try:
-        return (loader.get_data() if loader.check_data() else None), loader.duplicates
+        value = loader.get_data() if loader.check_data() else None
+        if _size(value, {}) > _MOST_NODES + len(raw):
+            raise YamlError("error converting YAML to JSON: yaml: document contains excessive aliasing")
     except yaml.YAMLError as error:
         raise YamlError(_message(error)) from None
+    except RecursionError:
+        raise YamlError("error converting YAML to JSON: yaml: exceeded max depth") from None
     finally:
         loader.dispose()
+    return value, loader.duplicates
+
+
+# A document of aliases to aliases is small but means something huge: what it may mean is bounded by its length.
+_MOST_NODES = 400_000
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many nodes a value has when every alias is written out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(value)]
 
 
 def documents(raw: bytes | str) -> Iterator[Any]:

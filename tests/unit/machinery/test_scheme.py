@@ -169,6 +169,24 @@ def test_the_kind_and_version_that_the_body_claims_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", 'as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006"'),
+        ("2026-01-02", 'as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'),
+        ("2026-01-02 03:04:05Z", 'as "2006-01-02T15:04:05Z07:00": cannot parse " 03:04:05Z" as "T"'),
+        ("2026-01-02T03:04:05", 'as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00"'),
+        ("2026-13-02T03:04:05Z", ": month out of range"),
+        ("2026-02-30T03:04:05Z", ": day out of range"),
+        ("2026-01-02T03:04:05Zulu", ': extra text: "ulu"'),
+    ],
+)
+def test_bad_times_are_refused_as_go_does(text: str, message: str) -> None:
+    raw = msgspec.json.encode({"metadata": {"deletionTimestamp": text}})
+    joint = "" if message.startswith(":") else " "
+    assert refusal(raw) == f'{HANDLED}parsing time "{text}"{joint}{message}'
+
+
 def test_bad_base64_is_refused_with_its_offset() -> None:
     assert refusal(b'{"data":{"a":"aGk$"}}', "secrets").endswith("illegal base64 data at input byte 3")
 

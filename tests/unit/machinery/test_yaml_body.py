@@ -72,3 +72,14 @@ def test_streams_of_documents() -> None:
 
 def test_yaml_becomes_json() -> None:
     assert yaml_body.to_json(b"a: [1, x]\nb: {c: null}\n") == b'{"a":[1,"x"],"b":{"c":null}}'
+
+
+def test_a_bomb_of_aliases_is_refused() -> None:
+    levels = "".join(f"l{n + 1}: &l{n + 1} [{', '.join([f'*l{n}'] * 10)}]\n" for n in range(12))
+    with pytest.raises(yaml_body.YamlError, match="excessive aliasing"):
+        yaml_body.parse(f"l0: &l0 [x]\n{levels}")
+
+
+def test_bottomless_nesting_is_refused() -> None:
+    with pytest.raises(yaml_body.YamlError, match="max depth"):
+        yaml_body.parse("[" * 3000 + "]" * 3000)
