@@ -14,6 +14,7 @@ from pynetes.machinery import clock
 _LETTERS = {logging.DEBUG: "D", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 _FILE_BYTES = 10 * 1024 * 1024
 _BACKUPS = 2
+_chosen: Path | None = None
 
 
 class KlogFormatter(logging.Formatter):
@@ -29,15 +30,23 @@ class KlogFormatter(logging.Formatter):
 
 
 def setup(verbosity: int = 0, file: Path | None = None) -> None:
-    """Send this process's log to `file` (rotated at 10 MiB, two kept) or to standard error."""
+    """Send this process's log to `file` (rotated at 10 MiB, two kept) or to standard error.
+
+    A file that was chosen once stays: the supervisor chooses it, the component it becomes sets only its verbosity.
+    """
+    global _chosen
+    _chosen = file or _chosen
     handler: logging.Handler
-    if file is None:
+    if _chosen is None:
         handler = logging.StreamHandler(sys.stderr)
     else:
-        handler = logging.handlers.RotatingFileHandler(file, maxBytes=_FILE_BYTES, backupCount=_BACKUPS)
+        handler = logging.handlers.RotatingFileHandler(_chosen, maxBytes=_FILE_BYTES, backupCount=_BACKUPS)
     handler.setFormatter(KlogFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
     root.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
     for chatty in ("asyncio", "aiohttp.access", "grpc", "pyroute2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
