@@ -1,8 +1,8 @@
 """Which form a body has and which form the answer should have.
 
-Objects are read and written as JSON or YAML. An answer may further be asked for `as=` a `Table`, or as
-`PartialObjectMetadata(List)`, of `meta.k8s.io/v1` or `v1beta1`. Protocol buffers are not offered; a client that names
-JSON beside them gets JSON. Accept headers repeat, so what they say is remembered.
+Objects are read and written as JSON or YAML, and read as protocol buffers too. An answer may further be asked for `as=` a `Table`, or as
+`PartialObjectMetadata(List)`, of `meta.k8s.io/v1` or `v1beta1`. A client that prefers protocol buffers gets the JSON
+it names beside them. Accept headers repeat, so what they say is remembered.
 """
 
 import functools
@@ -12,11 +12,12 @@ import msgspec
 
 from pynetes.apiserver import yaml
 from pynetes.apiserver.request import JSON, Request, Response
-from pynetes.machinery import errors, wire
+from pynetes.machinery import errors, protobuf, wire
 from pynetes.machinery.meta import Obj
 
 YAML = "application/yaml"
 ACCEPTED = (JSON, YAML)
+READ = (JSON, YAML, protobuf.MEDIA_TYPE)
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -93,13 +94,18 @@ def body_type(header: str) -> str:
 
 
 def body_json(request: Request) -> bytes:
-    """The body as JSON, translated if it came as YAML; 415 for other types."""
+    """The body as JSON, translated if it came as YAML or as protocol buffers; 415 for other types."""
     media = body_type(request.headers.get("content-type", ""))
     if media == JSON:
         return request.body
+    if media == protobuf.MEDIA_TYPE:
+        try:
+            return wire.encode(protobuf.decode(request.body))
+        except protobuf.ProtobufError as error:
+            raise errors.bad_request(str(error)) from error
     if media in (YAML, "text/yaml"):
         return wire.encode(yaml.load(request.body))
-    raise errors.unsupported_media_type(ACCEPTED)
+    raise errors.unsupported_media_type(READ)
 
 
 def encode(obj: Obj, form: Form, pretty: bool = False) -> bytes:
