@@ -105,6 +105,7 @@ def parse(raw: bytes | str) -> tuple[Any, list[str]]:
 
     Raises YamlError.
     """
+    _check_depth(raw)
     loader = _Loader(raw)
     try:
         value = loader.get_data() if loader.check_data() else None
@@ -117,6 +118,32 @@ def parse(raw: bytes | str) -> tuple[Any, list[str]]:
     finally:
         loader.dispose()
     return value, loader.duplicates
+
+
+# libyaml's binding recurses in C and would take the process down with it, so depth is bounded before it begins.
+_DEEPEST = 250
+_OPENERS = ("[", "{", "- ", "? ", "-\t", "?\t", "-\n", "?\n", "-\r", "?\r")
+
+
+def _check_depth(raw: bytes | str) -> None:
+    """Raise if the document nests too deep; only documents that could are looked at, as events, without recursion.
+
+    Nesting by indentation alone needs a body that grows with the square of its depth; it is not dangerous.
+    """
+    text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+    if sum(text.count(opener) for opener in _OPENERS) < _DEEPEST:
+        return
+    depth = 0
+    try:
+        for event in yaml.parse(raw, Loader=Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEEPEST:
+                    raise YamlError("error converting YAML to JSON: yaml: exceeded max depth")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError as error:
+        raise YamlError(_message(error)) from None
 
 
 # A document of aliases to aliases is small but means something huge: what it may mean is bounded by its length.
@@ -135,6 +162,7 @@ def _size(value: Any, known: dict[int, int]) -> int:
 
 def documents(raw: bytes | str) -> Iterator[Any]:
     """All documents of a stream, empty ones left out."""
+    _check_depth(raw)
     loader = _Loader(raw)
     try:
         while loader.check_data():
@@ -143,6 +171,8 @@ def documents(raw: bytes | str) -> Iterator[Any]:
                 yield document
     except yaml.YAMLError as error:
         raise YamlError(_message(error)) from None
+    except RecursionError:
+        raise YamlError("error converting YAML to JSON: yaml: exceeded max depth") from None
     finally:
         loader.dispose()
 

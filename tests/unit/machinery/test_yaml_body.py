@@ -80,6 +80,18 @@ def test_a_bomb_of_aliases_is_refused() -> None:
         yaml_body.parse(f"l0: &l0 [x]\n{levels}")
 
 
-def test_bottomless_nesting_is_refused() -> None:
+@pytest.mark.parametrize("opener", ["[", "{a: ", "- ", "? "])
+@pytest.mark.parametrize("depth", [1_000, 200_000])
+def test_bottomless_nesting_is_refused_and_does_not_crash(opener: str, depth: int) -> None:
     with pytest.raises(yaml_body.YamlError, match="max depth"):
-        yaml_body.parse("[" * 3000 + "]" * 3000)
+        yaml_body.parse(opener * depth + "x")
+
+
+def test_bottomless_blocks_are_refused() -> None:
+    with pytest.raises(yaml_body.YamlError, match="max depth"):
+        yaml_body.parse("".join(f"{' ' * depth}a:\n" for depth in range(1_500)))
+
+
+def test_long_documents_are_not_deep_ones() -> None:
+    text = "".join(f"- {{name: n{number}, list: [1, 2]}}\n" for number in range(2_000))
+    assert len(yaml_body.parse(text)[0]) == 2_000
