@@ -53,7 +53,7 @@ class ApiServer:
         self.authorizer = Authorizer(options.authorization_mode or ("Node", "RBAC"))
         self.service_account_tokens = _service_account_tokens(options, self.store)
         self.authenticator = _authenticator(options, self.store, self.service_account_tokens)
-        self.admission = chain.build(options.enable_admission_plugins, options.disable_admission_plugins)
+        self.admission = chain.build(options)
         self.registry.admission = self.admission
         self.metrics = Metrics()
         self.flow = FlowControl(options.max_requests_inflight, options.max_mutating_requests_inflight)
