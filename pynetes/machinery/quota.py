@@ -252,8 +252,8 @@ def constraint_violations(group_resource: str, obj: Obj, limited: Iterable[str])
                     missing.setdefault(name, []).append(container.get("name", ""))
     if not missing:
         return ""
-    said = (f"{name} for: {','.join(sorted(names))}" for name, names in sorted(missing.items()))
-    return f"must specify {'; '.join(said)}"
+    needs = (f"{name} for: {','.join(sorted(names))}" for name, names in sorted(missing.items()))
+    return f"must specify {'; '.join(needs)}"
 
 
 def _stated(holder: dict[str, Any]) -> set[str]:
