@@ -372,17 +372,17 @@ intents = st.fixed_dictionaries(
         "replicas": st.integers(0, 2),
         "paused": st.booleans(),
         "labels": st.dictionaries(names, texts, min_size=1, max_size=2),
-        "finalizers": st.lists(names, min_size=1, max_size=2, unique=True),
+        "finalizers": st.lists(names, min_size=1, max_size=2, unique=True).map(sorted),
         "containers": st.dictionaries(names, container, min_size=1, max_size=2),
     },
 )
 
 
 def config_of(intent: Obj) -> Obj:
-    metadata = {key: intent[key] for key in ("labels", "finalizers") if key in intent}
+    metadata: Obj = {key: intent[key] for key in ("labels", "finalizers") if key in intent}
     obj = deployment(metadata, **{key: intent[key] for key in ("replicas", "paused") if key in intent})
     if "containers" in intent:
-        items = [{"name": name, **fields} for name, fields in intent["containers"].items()]
+        items = [{"name": name, **fields} for name, fields in sorted(intent["containers"].items())]
         obj.setdefault("spec", {})["template"] = {"spec": {"containers": items}}
     return obj
 

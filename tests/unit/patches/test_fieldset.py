@@ -75,12 +75,12 @@ def test_paths_are_shown_as_in_messages() -> None:
 
 
 def test_members_come_before_what_is_under_them() -> None:
-    fields = {"f:b": {"f:z": {}}, "f:a": {".": {}, "f:y": {}}, 'k:{"n":1}': {}}
+    fields: fieldset.FieldSet = {"f:b": {"f:z": {}}, "f:a": {".": {}, "f:y": {}}, 'k:{"n":1}': {}}
     assert [fieldset.show(path) for path in fieldset.paths(fields)] == [".a", "[n=1]", ".a.y", ".b.z"]
 
 
 def test_a_clients_set_is_brought_into_the_common_form() -> None:
-    sent = {"f:a": {".": {}}, 'k:{"protocol": "TCP", "port": 80}': {"f:x": {}}}
+    sent: fieldset.FieldSet = {"f:a": {".": {}}, 'k:{"protocol": "TCP", "port": 80}': {"f:x": {}}}
     assert fieldset.checked(sent) == {"f:a": {}, 'k:{"port":80,"protocol":"TCP"}': {"f:x": {}}}
 
 
