@@ -19,11 +19,13 @@ from pynetes.controllers.certificates import CertificateApprover, CertificateCle
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.credentials import account_client
+from pynetes.controllers.daemonset import DaemonSetController
 from pynetes.controllers.deployment import DeploymentController
 from pynetes.controllers.endpoints import EndpointsController
 from pynetes.controllers.endpointslice import EndpointSliceController
 from pynetes.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from pynetes.controllers.garbage_collector import GarbageCollector
+from pynetes.controllers.job import JobController
 from pynetes.controllers.namespace import NamespaceController
 from pynetes.controllers.node_ipam import NodeIpamController
 from pynetes.controllers.node_lifecycle import NodeLifecycleController
@@ -32,6 +34,7 @@ from pynetes.controllers.podgc import PodGarbageCollector
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
 from pynetes.controllers.serviceaccount_token import ServiceAccountTokenController
+from pynetes.controllers.statefulset import StatefulSetController
 from pynetes.controllers.taint_eviction import TaintEvictionController
 from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
 from pynetes.machinery import logs, meta
@@ -42,6 +45,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    StatefulSetController,
+    DaemonSetController,
+    JobController,
     EndpointsController,
     EndpointSliceController,
     EndpointSliceMirroringController,
