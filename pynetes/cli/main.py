@@ -10,7 +10,7 @@ from pynetes import KUBERNETES_VERSION, __version__
 from pynetes.cluster.config import ClusterError
 
 # In the order in which `--help` lists them.
-COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "logs", "image", "doctor", "version")
+COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "logs", "image", "doctor", "server", "agent", "version")
 
 DESCRIPTION = f"""\
 Kubernetes {KUBERNETES_VERSION}, whole, in Python: real kubectl, real containers, no Docker, no VM.

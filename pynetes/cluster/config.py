@@ -12,6 +12,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pynetes.cluster.netns import ClusterNetwork
 
@@ -33,9 +34,17 @@ def state_root() -> Path:
     return Path(data_home) / "pynetes"
 
 
+Role = Literal["machine", "server", "agent"]
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster: what `cluster.json` says, and every path and name that follows from it."""
+    """One cluster (or a machine's part of one): what `cluster.json` says, and every path and name that follows.
+
+    `role` says which part: `machine` is all of it, with nodes in network namespaces (`pynetes up`); `server` is the
+    control plane for real machines, listening on `server_address`; `agent` is this machine as the node `node_name` of
+    the server at `server_address`.
+    """
 
     name: str
     index: int = 0
@@ -43,6 +52,10 @@ class Cluster:
     api_port: int = 6443
     domain: str = "cluster.local"
     upstream_dns: list[str] = field(default_factory=list)
+    role: Role = "machine"
+    server_address: str = ""
+    node_name: str = ""
+    node_ip: str = ""
 
     @property
     def network(self) -> ClusterNetwork:
@@ -62,6 +75,8 @@ class Cluster:
     @property
     def nodes(self) -> list[str]:
         """Node names in order; empty for a control plane alone."""
+        if self.role != "machine":
+            return [self.node_name] if self.role == "agent" else []
         return [f"node-{number}" for number in range(1, self.node_count + 1)]
 
     @property
@@ -77,7 +92,16 @@ class Cluster:
     @property
     def node_server(self) -> str:
         """Where nodes and pods find the API server."""
-        return f"https://{self.network.host_address}:6443"
+        if self.role == "machine":
+            return f"https://{self.network.host_address}:6443"
+        return f"https://{self.server_address}:{self.api_port}"
+
+    @property
+    def advertised(self) -> str:
+        """The API server's address as the service `kubernetes` has it."""
+        if self.role == "machine":
+            return self.network.host_address if self.nodes else "127.0.0.1"
+        return self.server_address
 
     def path(self, *parts: str) -> Path:
         """A path below its state directory."""
@@ -99,9 +123,13 @@ class Cluster:
         """The socket of a node's containerd. Kept short: a socket's path has at most 107 characters."""
         return self.node_path(node, "containerd.sock")
 
-    def node_number(self, node: str) -> int:
-        """A node's number, from 1."""
-        return self.nodes.index(node) + 1
+    def node_address(self, node: str) -> str:
+        """A node's address."""
+        return self.node_ip if self.role == "agent" else self.network.node_address(self.nodes.index(node) + 1)
+
+    def namespace(self, node: str) -> str:
+        """The network namespace a node lives in; empty for the host's."""
+        return "" if self.role == "agent" else self.network.namespace(node)
 
     def save(self) -> None:
         """Write `cluster.json`, whole or not at all."""

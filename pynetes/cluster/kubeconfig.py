@@ -53,7 +53,7 @@ def document(cluster: Cluster, identity: str, server: str, entry: str) -> dict[s
 
 def write_component_files(cluster: Cluster) -> None:
     """Write the kubeconfig of each identity the cluster's processes use."""
-    on_host = ["admin", "controller-manager", "scheduler"]
+    on_host = [] if cluster.role == "agent" else ["admin", "controller-manager", "scheduler"]
     on_nodes = [f"{component}-{node}" for node in cluster.nodes for component in ("kubelet", "network")]
     for server, identities in ((cluster.server, on_host), (cluster.node_server, on_nodes)):
         for identity in identities:

@@ -98,6 +98,29 @@ async def up(cluster: Cluster, tell: Tell) -> None:
             tell(f"{node} is Ready")
 
 
+def refuse_second_supervisor(cluster: Cluster) -> None:
+    """One supervisor per cluster."""
+    if (pid := control.supervisor_pid(cluster)) is not None:
+        raise ClusterError(f"{cluster.name!r} runs already (process {pid})")
+
+
+def prepare_agent(cluster: Cluster) -> None:
+    """What an agent's processes read."""
+    kubeconfig.write_component_files(cluster)
+    _write_runtime_files(cluster)
+
+
+def load_sandbox_image_beside(cluster: Cluster) -> None:
+    """In a child process: wait for the agent's containerd and give it the pause image."""
+    if os.fork() == 0:
+        code = 1
+        try:
+            asyncio.run(_load_sandbox_image(cluster, cluster.node_name))
+            code = 0
+        finally:
+            os._exit(code)
+
+
 def _make_network(cluster: Cluster) -> None:
     try:
         netns.create(cluster.network)
@@ -182,7 +205,7 @@ async def down(cluster: Cluster) -> None:
             await stop_pods(cluster, node)
         control.stop_all(cluster)
     await _end_leftovers(cluster)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and cluster.role == "machine":
         netns.remove(cluster.name)
 
 
@@ -220,5 +243,6 @@ def _kill_users_of(directory: Path) -> None:
 async def delete(cluster: Cluster) -> None:
     """Take the cluster down and remove its files and its context."""
     await down(cluster)
-    kubeconfig.remove(cluster)
+    if cluster.role != "agent":
+        kubeconfig.remove(cluster)
     cluster.remove_files()

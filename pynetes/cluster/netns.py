@@ -111,7 +111,7 @@ class ClusterNetwork:
 
     def namespace(self, node: str) -> str:
         """The name of a node's network namespace."""
-        return f"{_PREFIX}{self.cluster}.{node}"
+        return namespace_name(self.cluster, node)
 
     def veth(self, node: str) -> str:
         """The host's end of a node's link."""
@@ -130,6 +130,11 @@ class NodeNetwork:
     def path(self) -> str:
         """What `nsenter --net=` and `entered` take."""
         return str(NAMESPACES / self.namespace)
+
+
+def namespace_name(cluster: str, node: str) -> str:
+    """The name of a node's network namespace."""
+    return f"{_PREFIX}{cluster}.{node}"
 
 
 def _digest(text: str) -> str:

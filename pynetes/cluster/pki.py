@@ -176,7 +176,9 @@ CONTROL_PLANE_CLIENTS = (
 
 
 def ensure(cluster: Cluster) -> None:
-    """Make or renew every key and certificate of `cluster`."""
+    """Make or renew every key and certificate of `cluster`; an agent's come from its server."""
+    if cluster.role == "agent":
+        return
     directory = cluster.path("pki")
     authority = Authority(directory, "ca", "kubernetes-ca")
     front_proxy = Authority(directory, "front-proxy-ca", "kubernetes-front-proxy-ca")
@@ -195,19 +197,27 @@ def ensure(cluster: Cluster) -> None:
             "kubernetes.default.svc",
             f"kubernetes.default.svc.{cluster.domain}",
         ),
-        addresses=("127.0.0.1", "::1", network.host_address, cluster.kubernetes_service),
+        addresses=dict.fromkeys(
+            ("127.0.0.1", "::1", network.host_address, cluster.advertised, cluster.kubernetes_service)
+        ),
     )
     for file_name, user, groups in CONTROL_PLANE_CLIENTS:
         authority.ensure(file_name, user, groups)
-    for number, node in enumerate(cluster.nodes, 1):
-        authority.ensure(f"kubelet-{node}", f"system:node:{node}", ("system:nodes",))
-        authority.ensure(f"network-{node}", "system:kube-proxy", ())
-        authority.ensure(
-            f"kubelet-server-{node}",
-            f"system:node:{node}",
-            ("system:nodes",),
-            server=True,
-            client=False,
-            dns=(node,),
-            addresses=(network.node_address(number),),
-        )
+    for node in cluster.nodes:
+        ensure_node(cluster, node, cluster.node_address(node))
+
+
+def ensure_node(cluster: Cluster, node: str, address: str) -> None:
+    """Make or renew the certificates of one node: its kubelet's two and its network agent's."""
+    authority = Authority(cluster.path("pki"), "ca", "kubernetes-ca")
+    authority.ensure(f"kubelet-{node}", f"system:node:{node}", ("system:nodes",))
+    authority.ensure(f"network-{node}", "system:kube-proxy", ())
+    authority.ensure(
+        f"kubelet-server-{node}",
+        f"system:node:{node}",
+        ("system:nodes",),
+        server=True,
+        client=False,
+        dns=(node,),
+        addresses=(address,),
+    )

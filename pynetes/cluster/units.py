@@ -44,14 +44,18 @@ def apiserver(cluster: Cluster) -> Unit:
     """The API server. With nodes it also listens on the bridge, where they find it."""
     pki = cluster.path("pki")
     ranges = cluster.network
-    binds = [f"127.0.0.1:{cluster.api_port}"] + ([f"{ranges.host_address}:6443"] if cluster.nodes else [])
+    binds = [f"127.0.0.1:{cluster.api_port}"]
+    if cluster.role == "server":
+        binds.append(f"{cluster.server_address}:{cluster.api_port}")
+    elif cluster.nodes:
+        binds.append(f"{ranges.host_address}:6443")
     return Unit(
         "apiserver",
         "pynetes.apiserver",
         arguments=flags(
             bind_address=binds,
             secure_port=cluster.api_port,
-            advertise_address=ranges.host_address if cluster.nodes else "127.0.0.1",
+            advertise_address=cluster.advertised,
             tls_cert_file=pki / "apiserver.crt",
             tls_private_key_file=pki / "apiserver.key",
             client_ca_file=pki / "ca.crt",
@@ -104,7 +108,7 @@ def runtime(cluster: Cluster, node: str) -> containerd.Containerd:
     return containerd.Containerd(
         root_dir=cluster.node_path(node, "containerd"),
         socket=cluster.containerd_socket(node),
-        netns=cluster.network.namespace(node),
+        netns=cluster.namespace(node) or None,
         sandbox_image=SANDBOX_IMAGE,
         cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
     )
@@ -116,12 +120,12 @@ def kubelet(cluster: Cluster, node: str) -> Unit:
     return Unit(
         f"kubelet-{node}",
         "pynetes.kubelet",
-        netns=cluster.network.namespace(node),
+        netns=cluster.namespace(node),
         node=node,
         arguments=flags(
             kubeconfig=cluster.kubeconfig(f"kubelet-{node}"),
             hostname_override=node,
-            node_ip=cluster.network.node_address(cluster.node_number(node)),
+            node_ip=cluster.node_address(node),
             root_dir=cluster.node_path(node, "kubelet"),
             container_runtime_endpoint=f"unix://{cluster.containerd_socket(node)}",
             pod_logs_dir=cluster.node_path(node, "pod-logs"),
@@ -142,12 +146,12 @@ def network(cluster: Cluster, node: str) -> Unit:
     return Unit(
         f"network-{node}",
         "pynetes.network",
-        netns=cluster.network.namespace(node),
+        netns=cluster.namespace(node),
         node=node,
         arguments=flags(
             kubeconfig=cluster.kubeconfig(f"network-{node}"),
             hostname_override=node,
-            node_ip=ranges.node_address(cluster.node_number(node)),
+            node_ip=cluster.node_address(node),
             cluster_cidr=ranges.pods,
             service_cluster_ip_range=ranges.services,
             load_balancer_range=ranges.load_balancers,
@@ -156,17 +160,19 @@ def network(cluster: Cluster, node: str) -> Unit:
             upstream_dns=cluster.upstream_dns or None,
             cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
             cni_state_dir=cluster.node_path(node, "cni", "state"),
+            mode="host" if cluster.role == "agent" else "node",
         ),
     )
 
 
 def all_units(cluster: Cluster) -> list[Unit]:
-    """Every process of `cluster`, in the order in which to start them."""
-    units = [apiserver(cluster)]
+    """Every process of `cluster` on this machine, in the order in which to start them."""
+    units = [] if cluster.role == "agent" else [apiserver(cluster)]
     for node in cluster.nodes:
         program = runtime(cluster, node).command()
         units.append(Unit(f"containerd-{node}", command=program, node=node))
-    units += [controller_manager(cluster), scheduler(cluster)]
+    if cluster.role != "agent":
+        units += [controller_manager(cluster), scheduler(cluster)]
     for node in cluster.nodes:
         units += [network(cluster, node), kubelet(cluster, node)]
     return units
