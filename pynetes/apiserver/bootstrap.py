@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from pynetes.apiserver.main import ApiServer
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-PRIORITY_CLASSES = (
-    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-)  # fmt: skip
+PRIORITY_CLASSES = {
+    "system-node-critical": (
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    "system-cluster-critical": (
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+}
 KEEP_INTERVAL = 10.0
 
 log = logging.getLogger(__name__)
@@ -87,7 +93,7 @@ def _priority_classes() -> list[Obj]:
             "value": value,
             "description": description,
         }
-        for name, value, description in PRIORITY_CLASSES
+        for name, (value, description) in PRIORITY_CLASSES.items()
     ]
 
 
@@ -109,9 +115,7 @@ async def _front_proxy(registry: Registry, options: Options) -> None:
         data |= {
             "requestheader-client-ca-file": await asyncio.to_thread(_text, options.requestheader_client_ca_file),
             "requestheader-allowed-names": _json_list(options.requestheader_allowed_names),
-            "requestheader-username-headers": _json_list(
-                options.requestheader_username_headers or ["X-Remote-User"]
-            ),
+            "requestheader-username-headers": _json_list(options.requestheader_username_headers or ["X-Remote-User"]),
             "requestheader-uid-headers": _json_list(options.requestheader_uid_headers or ["X-Remote-Uid"]),
             "requestheader-group-headers": _json_list(options.requestheader_group_headers or ["X-Remote-Group"]),
             "requestheader-extra-headers-prefix": _json_list(

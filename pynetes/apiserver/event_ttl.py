@@ -65,9 +65,7 @@ class EventExpiry:
 
 def _last(record: Record) -> Draft:
     digits = len(str(record.revision))
-    return Draft(
-        record.value[: record.split], record.value[record.split + digits :], record.labels, record.fields
-    )
+    return Draft(record.value[: record.split], record.value[record.split + digits :], record.labels, record.fields)
 
 
 def _written(record: Record) -> float:

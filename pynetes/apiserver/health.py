@@ -22,9 +22,7 @@ class Health:
     """The checks of one server, by endpoint."""
 
     def __init__(self) -> None:
-        self._checks: dict[str, dict[str, Check]] = {
-            name: {"ping": _fine, "log": _fine} for name in ENDPOINTS
-        }
+        self._checks: dict[str, dict[str, Check]] = {name: {"ping": _fine, "log": _fine} for name in ENDPOINTS}
 
     def add(self, name: str, check: Check, endpoints: tuple[str, ...] = ENDPOINTS) -> None:
         """Add a check to some endpoints."""

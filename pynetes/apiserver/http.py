@@ -326,7 +326,8 @@ class Connection(asyncio.Protocol):
             more += "Connection: close\r\n"
         if isinstance(body, bytes):
             body_bytes = b"" if request.method == "HEAD" else body
-            self.write(b"%b%bContent-Length: %d\r\n\r\n%b" % (head, more.encode("latin-1", "replace"), len(body), body_bytes))
+            rest = more.encode("latin-1", "replace")
+            self.write(b"%b%bContent-Length: %d\r\n\r\n%b" % (head, rest, len(body), body_bytes))
         elif isinstance(body, list):
             length = sum(map(len, body))
             self.write(b"%b%bContent-Length: %d\r\n\r\n" % (head, more.encode("latin-1", "replace"), length))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from pynetes.apiserver import allocators, bootstrap, pipeline, subresources, tunnels
+from pynetes.apiserver import allocators as allocators  # for its hooks on writes
+from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
 from pynetes.apiserver.admission import chain
 from pynetes.apiserver.authn import jwt, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy

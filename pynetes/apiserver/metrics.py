@@ -55,9 +55,9 @@ class Metrics:
         buckets[bisect.bisect_left(DURATION_BUCKETS, seconds)] += 1
         buckets[-1] += seconds
 
-    def text(self, objects: dict[str, int], more: Iterator[str] = iter(())) -> str:
+    def text(self, objects: dict[str, int]) -> str:
         """Everything, with the number of stored objects by resource."""
-        return "\n".join([*self._lines(objects), *more]) + "\n"
+        return "\n".join(self._lines(objects)) + "\n"
 
     def _lines(self, objects: dict[str, int]) -> Iterator[str]:
         yield from _head("apiserver_request_total", "counter", "Requests by verb, resource, scope and HTTP code.")
@@ -90,7 +90,7 @@ class Metrics:
             ("process_cpu_seconds_total", "counter", "CPU time used.", usage.ru_utime + usage.ru_stime),
             ("process_resident_memory_bytes", "gauge", "Resident memory.", pages * os.sysconf("SC_PAGE_SIZE")),
             ("process_start_time_seconds", "gauge", "Start of the process.", self._started),
-            ("process_open_fds", "gauge", "Open file descriptors.", len(os.listdir("/proc/self/fd"))),
+            ("process_open_fds", "gauge", "Open file descriptors.", len(list(Path("/proc/self/fd").iterdir()))),
         )
         for name, kind, text, value in values:
             yield from _head(name, kind, text)

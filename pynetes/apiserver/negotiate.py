@@ -1,8 +1,8 @@
 """Which form a body has and which form the answer should have.
 
-Objects are read and written as JSON or YAML, and read as protocol buffers too. An answer may further be asked for `as=` a `Table`, or as
-`PartialObjectMetadata(List)`, of `meta.k8s.io/v1` or `v1beta1`. A client that prefers protocol buffers gets the JSON
-it names beside them. Accept headers repeat, so what they say is remembered.
+Objects are read and written as JSON or YAML, and read as protocol buffers too. An answer may further be asked for
+`as=` a `Table`, or as `PartialObjectMetadata(List)`, of `meta.k8s.io/v1` or `v1beta1`. A client that prefers protocol
+buffers gets the JSON it names beside them. Accept headers repeat, so what they say is remembered.
 """
 
 import functools

@@ -1,8 +1,11 @@
 """The server's flags, under upstream's names."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pynetes.machinery.clock import parse_duration
 
 
 @dataclass
@@ -84,8 +87,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         elif "list" in str(each.type):
             parser.add_argument(flag, action="append", help=text)
         else:
-            kinds = {"int": int, "float": _seconds, "str": str}
-            parser.add_argument(flag, type=kinds[getattr(each.type, "__name__", str(each.type))], help=text)
+            parser.add_argument(flag, type=_KINDS[getattr(each.type, "__name__", str(each.type))], help=text)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     for name, value in given.items():
         if isinstance(value, list):
@@ -100,9 +102,10 @@ def _boolean(text: str) -> bool:
 
 
 def _seconds(text: str) -> float:
-    from pynetes.machinery.clock import parse_duration
-
     try:
         return float(text)
     except ValueError:
         return parse_duration(text)
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {"int": int, "float": _seconds, "str": str}

@@ -165,7 +165,7 @@ def bad_version(text: str) -> errors.StatusError:
 
 
 def _go_parse_error(text: str) -> str:
-    return f'strconv.ParseUint: parsing {errors.quote(text)}: invalid syntax'
+    return f"strconv.ParseUint: parsing {errors.quote(text)}: invalid syntax"
 
 
 def flag(request: Request, name: str) -> bool:
@@ -181,7 +181,7 @@ def _integer(request: Request, name: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax') from None
+        raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax") from None
 
 
 # Continue tokens.
@@ -224,7 +224,7 @@ def context(request: Request, kind: str, manager: str = "") -> Context:
     user = request.user or LOOPBACK
     if not request.raw_query:
         return Context(user, field_manager=manager or default_manager(request), warnings=request.warnings)
-    findings = []
+    findings: list[FieldError] = []
     dry_run = _dry_run(request.query.get("dryRun", []), findings)
     field_manager = request.param("fieldManager")
     if len(field_manager) > 128:
@@ -303,7 +303,7 @@ def _delete_body(request: Request) -> Obj:
     try:
         return msgspec.to_builtins(msgspec.convert(body, _DeleteOptions), str_keys=True)
     except msgspec.ValidationError as error:
-        raise errors.bad_request(f"DeleteOptions in version \"v1\" cannot be handled: {error}") from error
+        raise errors.bad_request(f'DeleteOptions in version "v1" cannot be handled: {error}') from error
 
 
 class _Preconditions(msgspec.Struct, omit_defaults=True):
@@ -330,7 +330,7 @@ def _check_delete(options: Obj) -> list[FieldError]:
             )
         )
     if policy is not None and policy not in PROPAGATION:
-        found.append(errors.not_supported("propagationPolicy", policy, [*sorted(("Foreground", "Background", "Orphan")), "nil"]))
+        found.append(errors.not_supported("propagationPolicy", policy, [*PROPAGATION, "nil"]))
     _dry_run(options.get("dryRun") or [], found)
     return found
 

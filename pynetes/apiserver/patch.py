@@ -25,7 +25,7 @@ async def run(
 ) -> writes.Written:
     """Apply the patch in the body to the object (or its subresource) and store the outcome."""
     media = negotiate.body_type(request.headers.get("content-type", ""))
-    known = negotiate.PATCH_TYPES if resource.definition else tuple(t for t in negotiate.PATCH_TYPES if t != STRATEGIC_PATCH)
+    known = [each for each in negotiate.PATCH_TYPES if resource.definition or each != STRATEGIC_PATCH]
     if media not in known:
         raise errors.unsupported_media_type(known)
     ctx = parameters.context(request, "PatchOptions")
@@ -33,9 +33,19 @@ async def run(
     if media == APPLY_PATCH:
         return await _apply(registry, resource, request, info, ctx, subresource)
     change = _Patch(media, request.body, resource, ctx)
-    return await writes.update(
-        registry, resource, info.namespace, info.name, change, ctx, subresource=subresource
-    )
+    return await writes.update(registry, resource, info.namespace, info.name, change, ctx, subresource=subresource)
+
+
+def change_of(request: Request, resource: Resource, ctx: Context) -> writes.Change:
+    """The change that the patch in the body makes, for views that are stored as part of another object (scale)."""
+    media = negotiate.body_type(request.headers.get("content-type", ""))
+    if media not in negotiate.PATCH_TYPES:
+        raise errors.unsupported_media_type(negotiate.PATCH_TYPES)
+    _check_options(request, media)
+    if media == APPLY_PATCH:
+        # A view has one field to own; applying it is merging it.
+        return _Patch(MERGE_PATCH, wire.encode(yaml.load(request.body)), resource, ctx)
+    return _Patch(media, request.body, resource, ctx)
 
 
 def _check_options(request: Request, media: str) -> None:
@@ -76,6 +86,7 @@ class _Patch:
         elif self._media == MERGE_PATCH:
             patched = merge.apply(old, self._patch)
         else:
+            assert resource.definition is not None
             patched = strategic.apply(old, self._patch, resource.definition)
         self._check_fields(patched)
         bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)

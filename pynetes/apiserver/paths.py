@@ -5,7 +5,6 @@ on method and path alone (the query only turns a list into a watch), so it is re
 """
 
 from dataclasses import replace
-from dataclasses import replace
 from urllib.parse import parse_qs, unquote
 
 from pynetes.apiserver.request import RequestInfo

@@ -159,9 +159,7 @@ def _timed_out() -> StatusError:
     return errors.timeout("request did not complete within the allotted timeout", 0)
 
 
-async def _counted(
-    server: "ApiServer", info: RequestInfo, response: Response, started: float
-) -> AsyncIterator[bytes]:
+async def _counted(server: "ApiServer", info: RequestInfo, response: Response, started: float) -> AsyncIterator[bytes]:
     """A stream, counted as one long-running request from its start to its end."""
     server.metrics.long_running += 1
     stream = response.body

@@ -20,7 +20,7 @@ def include_policy(value: str) -> str:
     """How much of each object a table's rows carry (`?includeObject=`)."""
     if value and value not in INCLUDES:
         raise errors.bad_request(
-            f'unable to convert to Table as requested: invalid value for includeObject: {errors.quote(value)}'
+            f"unable to convert to Table as requested: invalid value for includeObject: {errors.quote(value)}"
         )
     return value or "Metadata"
 

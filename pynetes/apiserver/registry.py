@@ -96,8 +96,10 @@ class Resource:
         self.definition = scheme.definition_of(rt.api_version, rt.kind)
         self.hooks = _write_hooks.get(rt.group_resource, [])
         self.list_head = f'{{"kind":"{rt.kind}List","apiVersion":"{rt.api_version}","metadata":'.encode()
-        self.supported_fields = frozenset(strategy.fields({"metadata": {}})) | {"metadata.name"} | (
-            {"metadata.namespace"} if rt.namespaced else set()
+        self.supported_fields = (
+            frozenset(strategy.fields({"metadata": {}}))
+            | {"metadata.name"}
+            | ({"metadata.namespace"} if rt.namespaced else set())
         )
 
     def prefix(self, namespace: str = "") -> str:
@@ -195,9 +197,7 @@ class Registry:
         record = self.store.get(resource.key(namespace or "", name))
         return None if record is None else resource.decode(record)
 
-    def list(
-        self, rt: ResourceType, namespace: str | None = None, selector: "Matcher | None" = None
-    ) -> "list[Obj]":
+    def list(self, rt: ResourceType, namespace: str | None = None, selector: "Matcher | None" = None) -> "list[Obj]":
         """Every object (of one namespace) whose labels `selector` matches, as last committed."""
         resource = self.resource(rt)
         page = self.store.list(resource.prefix(namespace or ""))

@@ -90,7 +90,7 @@ async def _no_body() -> AsyncIterator[bytes]:
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request. Header names are in lower case; `raw_headers` keeps them as they were sent, repeats included."""
+    """One HTTP request. Names in `headers` are in lower case; `raw_headers` has them as sent, repeats included."""
 
     method: str
     path: str

@@ -66,9 +66,7 @@ def list_(registry: Registry, resource: Resource, request: Request, info: Reques
         metadata["continue"] = next_token
         if remaining is not None:
             metadata["remainingItemCount"] = remaining
-    body = present.many(
-        resource, page.records, metadata, form, pretty=negotiate.wants_pretty(request), include=include
-    )
+    body = present.many(resource, page.records, metadata, form, pretty=negotiate.wants_pretty(request), include=include)
     return Response(200, {"Content-Type": form.content_type}, body)
 
 
@@ -100,9 +98,7 @@ def _position(registry: Registry, options: ListOptions, prefix: str) -> tuple[in
     """The revision to read at (None: now) and the key to start after."""
     if options.token:
         if options.resource_version not in ("", "0"):
-            raise errors.bad_request(
-                "specifying resource version is not allowed when using continue"
-            )
+            raise errors.bad_request("specifying resource version is not allowed when using continue")
         found = parameters.continuation(options.token)
         return found.revision or None, prefix + found.start_after
     wanted = int(options.resource_version or 0)

@@ -86,9 +86,7 @@ class Framing:
         form = self._form
         if form.transform == "Table":
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            obj = present.table(
-                self._resource, [obj], metadata, form.version, self._include, headers=self._headers
-            )
+            obj = present.table(self._resource, [obj], metadata, form.version, self._include, headers=self._headers)
             self._headers = False
         elif form.transform:
             obj = present.partial(obj, form.version)

@@ -77,7 +77,9 @@ async def create(registry: Registry, resource: Resource, namespace: str, obj: Ob
     attributes = _attributes("CREATE", resource, namespace, metadata.get("name", ""), obj, None, ctx)
     await registry.admit(attributes, ctx)
     obj, metadata = attributes.obj or obj, (attributes.obj or obj)["metadata"]
-    _own(resource, None, {field: value for field, value in obj.items() if field != "status"} if strategy.has_status else obj, ctx)
+    # Who creates does not own a status: it is about to be dropped.
+    sent = {field: value for field, value in obj.items() if field != "status"} if strategy.has_status else obj
+    _own(resource, None, sent, ctx)
     metadata["uid"] = meta.new_uid()
     metadata["creationTimestamp"] = clock.timestamp()
     strategy.prepare_create(obj)
@@ -280,14 +282,14 @@ def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
 
 
 def _prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> None:
-    """The kind's resets. Subresources other than status and scale have shaped the object themselves."""
+    """What the kind keeps as it was, by the way in: the object itself, its status, or another subresource."""
     strategy = resource.strategy
     if subresource == "status":
         strategy.prepare_status_update(new, old)
     elif subresource in ("", "scale"):
         strategy.prepare_update(new, old)
     else:
-        metadata_rules.inherit(new, old)
+        strategy.prepare_subresource_update(subresource, new, old)
         if strategy.tracks_generation and strategy.content(new) != strategy.content(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
@@ -297,7 +299,7 @@ def _validate_update(resource: Resource, new: Obj, old: Obj, subresource: str) -
         return resource.strategy.validate_status_update(new, old)
     if subresource in ("", "scale"):
         return resource.strategy.validate_update(new, old)
-    return metadata_rules.validate_update(new, old)
+    return resource.strategy.validate_subresource_update(subresource, new, old)
 
 
 def unchanged(new: Obj, old: Obj) -> bool:
@@ -346,9 +348,7 @@ async def delete(
             continue
 
 
-async def _remove(
-    registry: Registry, resource: Resource, record: Record, final: Obj, old: Obj, ctx: Context
-) -> Obj:
+async def _remove(registry: Registry, resource: Resource, record: Record, final: Obj, old: Obj, ctx: Context) -> Obj:
     """Take the object out of the store; `final` is the last state that watchers see."""
     if ctx.dry_run:
         return final

@@ -28,16 +28,18 @@ _UNKNOWN = "io.k8s.apimachinery.pkg.runtime.Unknown"
 _WRAPPED_LISTS = frozenset({"ExtraValue", "OptionalNames", "Verbs"})
 
 # Go leaves a zero out of JSON unless it stands behind a pointer; these do, so that zero differs from nothing.
-_ZERO_MATTERS = frozenset(
-    "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completions containerPort count currentReplicas "
-    "defaultMode deletionGracePeriodSeconds desiredReplicas disruptionsAllowed exitCode expirationSeconds "
-    "failedJobsHistoryLimit fsGroup gracePeriodSeconds leaseDurationSeconds leaseTransitions lendablePercent "
-    "maxFailedIndexes maxReplicas minReadySeconds minReplicas mode nominalConcurrencyShares ordinal parallelism "
-    "partition pathPort periodSeconds podPidsLimit port priority progressDeadlineSeconds replicas restartCount "
-    "revisionHistoryLimit runAsGroup runAsUser stabilizationWindowSeconds startingDeadlineSeconds "
-    "successfulJobsHistoryLimit suspend targetCPUUtilizationPercentage terminationGracePeriodSeconds "
-    "timeoutSeconds tolerationSeconds ttlSecondsAfterFinished value weight".split()
-)
+_ZERO_MATTERS = frozenset({
+    "activeDeadlineSeconds", "backoffLimit", "backoffLimitPerIndex", "completions", "containerPort", "count",
+    "currentReplicas", "defaultMode", "deletionGracePeriodSeconds", "desiredReplicas", "disruptionsAllowed",
+    "exitCode", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup", "gracePeriodSeconds",
+    "leaseDurationSeconds", "leaseTransitions", "lendablePercent", "maxFailedIndexes", "maxReplicas",
+    "minReadySeconds", "minReplicas", "mode", "nominalConcurrencyShares", "ordinal", "parallelism", "partition",
+    "pathPort", "periodSeconds", "podPidsLimit", "port", "priority", "progressDeadlineSeconds", "replicas",
+    "restartCount", "revisionHistoryLimit", "runAsGroup", "runAsUser", "stabilizationWindowSeconds",
+    "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage",
+    "terminationGracePeriodSeconds", "timeoutSeconds", "tolerationSeconds", "ttlSecondsAfterFinished", "value",
+    "weight",
+})  # fmt: skip
 # … and these do not, although another kind has a pointer of the same name.
 _ZERO_IS_NOTHING = {
     ("Probe", "periodSeconds"), ("Probe", "timeoutSeconds"), ("Probe", "successThreshold"),
@@ -45,12 +47,13 @@ _ZERO_IS_NOTHING = {
     ("DaemonSetSpec", "minReadySeconds"), ("StatefulSetSpec", "minReadySeconds"), ("Event", "count"),
     ("ReplicationControllerSpec", "minReadySeconds"),
 }  # fmt: skip
-_BOOL_POINTERS = frozenset(
-    "allowPrivilegeEscalation allowVolumeExpansion attachRequired automountServiceAccountToken blockOwnerDeletion "
-    "controller enableServiceLinks hostUsers immutable optional orphanDependents podInfoOnMount privileged "
-    "publishNotReadyAddresses readOnlyRootFilesystem ready requiresRepublish runAsNonRoot seLinuxMount serving "
-    "setHostnameAsFQDN shareProcessNamespace started storageCapacity suspend terminating allowed".split()
-)
+_BOOL_POINTERS = frozenset({
+    "allowPrivilegeEscalation", "allowVolumeExpansion", "attachRequired", "automountServiceAccountToken",
+    "blockOwnerDeletion", "controller", "enableServiceLinks", "hostUsers", "immutable", "optional",
+    "orphanDependents", "podInfoOnMount", "privileged", "publishNotReadyAddresses", "readOnlyRootFilesystem",
+    "ready", "requiresRepublish", "runAsNonRoot", "seLinuxMount", "serving", "setHostnameAsFQDN",
+    "shareProcessNamespace", "started", "storageCapacity", "suspend", "terminating", "allowed",
+})  # fmt: skip
 
 
 class ProtobufError(ValueError):
