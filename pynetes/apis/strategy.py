@@ -118,6 +118,10 @@ class Strategy:
         for field in ("ownerReferences", "finalizers", "labels"):
             _copy_or_drop(new["metadata"], old["metadata"], field)
 
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        """Keep what a write through another subresource may not change (`finalize`, `resize`, `approval`, …)."""
+        metadata.inherit(new, old)
+
     def validate(self, obj: Obj) -> list[FieldError]:
         """All findings about a new object."""
         errors = metadata.validate(obj, namespaced=self.resource.namespaced, name_check=self.name_check)
@@ -136,6 +140,10 @@ class Strategy:
         errors = metadata.validate_update(new, old)
         self.validate_status(errors, new, old)
         return errors
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
+        """All findings about a write through another subresource."""
+        return metadata.validate_update(new, old)
 
     def content(self, obj: Obj) -> Obj:
         """What the generation counts the changes of."""

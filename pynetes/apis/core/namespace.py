@@ -7,6 +7,7 @@ from pynetes.apis.checks import Errors, NameCheck
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names
+from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -56,6 +57,16 @@ class NamespaceStrategy(Strategy):
                 errors.invalid("status.Phase", phase, detail)
         elif phase != "Active":
             errors.invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
+
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        super().prepare_subresource_update(subresource, new, old)
+        if "status" in old:
+            new["status"] = old["status"]
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
+        errors = Errors(super().validate_subresource_update(subresource, new, old))
+        self.validate_spec(errors, new)
+        return errors
 
     def mark_deleting(self, obj: Obj) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"

@@ -67,6 +67,23 @@ class PodStrategy(Strategy):
     def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
         pod_update.status(errors, new, old)
 
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        super().prepare_subresource_update(subresource, new, old)
+        if subresource == "ephemeralcontainers":
+            pod_update.keep_all_but_ephemeral(new, old)
+        elif subresource == "resize":
+            pod_update.keep_all_but_resources(new, old)
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
+        errors = Errors(super().validate_subresource_update(subresource, new, old))
+        if subresource == "ephemeralcontainers":
+            pod_validation.pod(errors, new)
+            pod_update.ephemeral_containers(errors, new, old)
+        elif subresource == "resize":
+            pod_validation.pod(errors, new)
+            pod_update.resize(errors, new, old)
+        return errors
+
     def warnings(self, obj: Obj) -> list[str]:
         return pod_warnings.for_template(obj)
 

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from pynetes.apis.checks import Errors
+from pynetes.apis.core.pod_resources import qos_class
 from pynetes.machinery import names
 from pynetes.machinery.meta import Obj
 
@@ -161,3 +162,93 @@ def _terminated_stays(errors: Errors, after: Obj, before: Obj, kind: str, restar
         current = now.get(each.get("name"))
         if current is not None and (current.get("state") or {}).get("terminated") is None:
             errors.forbidden(f"status.{kind}.state", "may not be transitioned to non-terminated state")
+
+
+# Subresources.
+
+
+def keep_all_but_ephemeral(new: Obj, old: Obj) -> None:
+    """Of what was sent, only the ephemeral containers count."""
+    sent = (new.get("spec") or {}).get("ephemeralContainers")
+    for field in (new.keys() | old.keys()) - {"metadata"}:
+        if field in old:
+            new[field] = copy.deepcopy(old[field])
+        else:
+            new.pop(field, None)
+    _put(new["spec"], "ephemeralContainers", sent)
+
+
+def ephemeral_containers(errors: Errors, new: Obj, old: Obj) -> None:
+    """Ephemeral containers are added, never changed or taken away."""
+    now = {each.get("name"): each for each in new["spec"].get("ephemeralContainers") or []}
+    for each in (old.get("spec") or {}).get("ephemeralContainers") or []:
+        name = each.get("name", "")
+        path = "spec.ephemeralContainers"
+        if name not in now:
+            errors.forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n')
+        elif now[name] != each:
+            errors.forbidden(
+                path, f'existing ephemeral containers "{name}" may not be changed\n{difference(each, now[name])}'
+            )
+
+
+def keep_all_but_resources(new: Obj, old: Obj) -> None:
+    """Of what was sent, only the containers' resources count."""
+    sent = new.get("spec") or {}
+    resized = {
+        kind: {each.get("name"): each for each in sent.get(kind) or []} for kind in ("containers", "initContainers")
+    }
+    pod_level = sent.get("resources")
+    for field in (new.keys() | old.keys()) - {"metadata"}:
+        if field in old:
+            new[field] = copy.deepcopy(old[field])
+        else:
+            new.pop(field, None)
+    for kind, by_name in resized.items():
+        for container in new["spec"].get(kind) or []:
+            wanted = by_name.get(container.get("name"))
+            if wanted is not None:
+                _put(container, "resources", wanted.get("resources"))
+                _put(container, "resizePolicy", wanted.get("resizePolicy") or container.get("resizePolicy"))
+    if pod_level is not None:
+        new["spec"]["resources"] = pod_level
+
+
+def _put(holder: Obj, field: str, value: Any) -> None:
+    if value is None:
+        holder.pop(field, None)
+    else:
+        holder[field] = value
+
+
+_RESIZABLE = ("cpu", "memory")
+
+
+def resize(errors: Errors, new: Obj, old: Obj) -> None:
+    """CPU and memory may change; the QoS class may not, and a limit may not be taken away."""
+    before_class = (old.get("status") or {}).get("qosClass") or qos_class(old.get("spec") or {})
+    after_class = qos_class(new.get("spec") or {})
+    if before_class != after_class:
+        errors.invalid("spec", after_class, "Pod QOS Class may not change as a result of resizing")
+    for kind in ("containers", "initContainers"):
+        pairs = zip(new["spec"].get(kind) or [], old["spec"].get(kind) or [], strict=True)
+        for index, (after, before) in enumerate(pairs):
+            _resized(errors, after, before, f"spec.{kind}[{index}].resources", kind)
+
+
+def _resized(errors: Errors, after: Obj, before: Obj, path: str, kind: str) -> None:
+    new, old = after.get("resources") or {}, before.get("resources") or {}
+    if new == old:
+        return
+    if kind == "initContainers" and before.get("restartPolicy") != "Always":
+        errors.forbidden(path, "resources for non-sidecar init containers are immutable")
+        return
+    for side in ("limits", "requests"):
+        now, then = new.get(side) or {}, old.get(side) or {}
+        fixed = {name for name in now.keys() | then.keys() if name not in _RESIZABLE and now.get(name) != then.get(name)}
+        if fixed:
+            errors.forbidden("spec", "only cpu and memory resources are mutable")
+        for name in _RESIZABLE:
+            if name in then and name not in now:
+                errors.forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
+                break

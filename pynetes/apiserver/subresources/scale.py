@@ -1,0 +1,121 @@
+"""The scale subresource: a workload seen only as a number of replicas.
+
+Where the number stands is in the kind's `ScaleSpec`, as in a custom resource's definition, so one handler serves all.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pynetes.apis.registry import strategy_for
+from pynetes.apis.strategy import ScaleSpec, Strategy
+from pynetes.apiserver import bodies, negotiate, parameters, patch, writes
+from pynetes.apiserver.registry import Resource
+from pynetes.apiserver.request import Request, Response
+from pynetes.apiserver.subresources import subresource
+from pynetes.machinery import errors, selectors, wire
+from pynetes.machinery.meta import Obj
+from pynetes.machinery.resources import ResourceType
+
+if TYPE_CHECKING:
+    from pynetes.apiserver.main import ApiServer
+
+SCALE = ResourceType("autoscaling", "v1", "scales", "Scale", "scale", namespaced=True)
+_AS_SCALE = Resource(SCALE, Strategy(SCALE), SCALE)
+SCALED = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
+
+
+def get_path(obj: Obj, path: str) -> Any:
+    """The value at a dotted path such as `.spec.replicas`; None if there is none."""
+    value: Any = obj
+    for field in path.strip(".").split("."):
+        value = value.get(field) if isinstance(value, dict) else None
+    return value
+
+
+def set_path(obj: Obj, path: str, value: Any) -> None:
+    """Set the value at a dotted path, making what is missing on the way."""
+    *parents, last = path.strip(".").split(".")
+    for field in parents:
+        obj = obj.setdefault(field, {})
+    obj[last] = value
+
+
+def selector_text(selector: Any) -> str:
+    """The selector's string form, from a LabelSelector, a plain map or a string."""
+    if selector is None or isinstance(selector, str):
+        return selector or ""
+    if selector.keys() & {"matchLabels", "matchExpressions"}:
+        return str(selectors.from_label_selector(selector))
+    return str(selectors.from_labels(selector))
+
+
+def scale_of(obj: Obj, spec: ScaleSpec) -> Obj:
+    """The Scale that stands for the object."""
+    own = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Obj = {"replicas": get_path(obj, spec.status_replicas_path) or 0}
+    selector = selector_text(get_path(obj, spec.label_selector_path)) if spec.label_selector_path else ""
+    if selector:
+        status["selector"] = selector
+    replicas = get_path(obj, spec.spec_replicas_path) or 0
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {field: own[field] for field in kept if field in own},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+async def handle(request: Request, server: "ApiServer", rt: ResourceType, namespace: str, name: str) -> Response:
+    """Read, replace or patch the scale of any kind whose strategy has one."""
+    registry, info = server.registry, request.info
+    assert info is not None
+    resource = registry.resource(rt)
+    spec = resource.strategy.scale or strategy_for(rt).scale
+    assert spec is not None
+    if info.verb == "get":
+        obj = registry.get(rt, namespace, name)
+        if obj is None:
+            raise writes.not_found(resource, name)
+        return negotiate.object_response(request, scale_of(obj, spec))
+    if info.verb == "update":
+        ctx = parameters.context(request, "UpdateOptions")
+        sent = bodies.decode_as(negotiate.body_json(request), SCALE, "autoscaling/v1", "Scale", ctx)
+        bodies.check_name(sent, name, namespace)
+        changer = _replace(sent)
+    else:
+        ctx = parameters.context(request, "PatchOptions")
+        changer = patch.change_of(request, _AS_SCALE, ctx)
+
+    async def rescaled(old: Obj | None) -> Obj:
+        assert old is not None
+        wanted = await changer(scale_of(old, spec))
+        _check(wanted, name)
+        set_path(old, spec.spec_replicas_path, (wanted.get("spec") or {}).get("replicas") or 0)
+        for field in ("resourceVersion", "uid"):
+            if (wanted.get("metadata") or {}).get(field):
+                old["metadata"][field] = wanted["metadata"][field]
+        return old
+
+    written = await writes.update(
+        registry, resource, namespace, name, rescaled, ctx, subresource="scale", retry=info.verb == "patch"
+    )
+    return negotiate.object_response(request, scale_of(wire.decode(written.value), spec))
+
+
+def _replace(sent: Obj) -> writes.Change:
+    async def replaced(old: Obj | None) -> Obj:
+        return sent
+
+    return replaced
+
+
+def _check(scale: Obj, name: str) -> None:
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
+        finding = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid("autoscaling", "Scale", name, [finding])
+
+
+for _kind in SCALED:
+    subresource(_kind, "scale", verbs=("get", "update", "patch"))(handle)
