@@ -84,7 +84,8 @@ async def measure_list(store: MemoryStore, report: Report) -> None:
     report.add(f"list of {OBJECTS:,} objects", seconds * 1e3, "ms")
     report.add("list of one namespace of ten", best_of(5, lambda: store.list(f"{prefix}ns-3/")) * 1e3, "ms")
     page = store.list(prefix, limit=PAGE)
-    revision, pages = page.revision, []
+    revision = page.revision
+    pages: list[float] = []
     while page.continue_key:
         await store.create(f"{prefix}later/map-{len(pages)}", draft_of(700))
         begun = time.perf_counter()
