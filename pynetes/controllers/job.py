@@ -189,7 +189,7 @@ class JobController(Controller):
         self, read: Obj, job: Obj, seen: planning.Tally, owned: list[Obj], decided: planning.Outcome | None
     ) -> None:
         """Status first, finalizers after: nothing is forgotten, nothing counted twice."""
-        counting = [pod for pod in (*seen.new_succeeded, *seen.new_failed)][:_UNCOUNTED_LIMIT]
+        counting = (seen.new_succeeded + seen.new_failed)[:_UNCOUNTED_LIMIT]
         status = self._status(job, seen, {meta.uid(pod) for pod in counting})
         ended = False
         if decided is not None:

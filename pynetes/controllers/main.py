@@ -19,8 +19,10 @@ from pynetes.controllers.certificates import CertificateApprover, CertificateCle
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.credentials import account_client
+from pynetes.controllers.cronjob import CronJobController
 from pynetes.controllers.daemonset import DaemonSetController
 from pynetes.controllers.deployment import DeploymentController
+from pynetes.controllers.disruption import DisruptionController
 from pynetes.controllers.endpoints import EndpointsController
 from pynetes.controllers.endpointslice import EndpointSliceController
 from pynetes.controllers.endpointslice_mirroring import EndpointSliceMirroringController
@@ -48,6 +50,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     StatefulSetController,
     DaemonSetController,
     JobController,
+    CronJobController,
+    DisruptionController,
     EndpointsController,
     EndpointSliceController,
     EndpointSliceMirroringController,
