@@ -131,7 +131,7 @@ def _label_selector(text: str) -> selectors.LabelSelector | None:
     try:
         return selectors.parse_label_selector(text)
     except ValueError as error:
-        raise errors.bad_request(f"unable to parse requirement: {error}") from error
+        raise errors.bad_request(str(error)) from error
 
 
 def field_selector(text: str, resource: Resource) -> selectors.FieldSelector | None:
