@@ -60,7 +60,7 @@ async def handle(server: "ApiServer", request: Request) -> Response:
         )
         response = negotiate.error_response(request, panic)
     if isinstance(response.body, AsyncIterator):
-        response.body = _counted(server, info, response, started)
+        response.body = _counted(server, info, response.status, response.body, started)
     else:
         dry_run = bool(request.raw_query) and "dryRun" in request.query
         server.metrics.observe(info, response.status, clock.monotonic() - started, dry_run)
@@ -159,11 +159,11 @@ def _timed_out() -> StatusError:
     return errors.timeout("request did not complete within the allotted timeout", 0)
 
 
-async def _counted(server: "ApiServer", info: RequestInfo, response: Response, started: float) -> AsyncIterator[bytes]:
+async def _counted(
+    server: "ApiServer", info: RequestInfo, status: int, stream: AsyncIterator[bytes], started: float
+) -> AsyncIterator[bytes]:
     """A stream, counted as one long-running request from its start to its end."""
     server.metrics.long_running += 1
-    stream = response.body
-    assert isinstance(stream, AsyncIterator)
     try:
         async for piece in stream:
             yield piece
@@ -172,4 +172,4 @@ async def _counted(server: "ApiServer", info: RequestInfo, response: Response, s
         if closing is not None:
             await closing()
         server.metrics.long_running -= 1
-        server.metrics.observe(info, response.status, clock.monotonic() - started, False)
+        server.metrics.observe(info, status, clock.monotonic() - started, False)
