@@ -27,7 +27,7 @@ from pynetes.machinery import clock, logs, meta
 from pynetes.machinery.meta import Obj
 from pynetes.network import health, podnetwork, rules
 from pynetes.network.caches import Caches
-from pynetes.network.conntrack import Conntrack
+from pynetes.network.conntrack import Conntrack, Frontend
 from pynetes.network.dns.forward import Forwarder, Server, parse_server, resolv_conf_servers
 from pynetes.network.dns.publish import DnsEndpoints
 from pynetes.network.dns.server import DnsServer
@@ -143,7 +143,7 @@ class Agent:
     async def _sync(self, table: KernelTable, conntrack: Conntrack) -> None:
         """One transaction for all that changed since the last, and what follows from it."""
         dirty, self._dirty = [*self._dirty], {}
-        flows = {}
+        flows: dict[Frontend, frozenset[bytes]] = {}
         for key in dirty:
             flows |= self._proxy.render(key)
         if self._policies.changed:

@@ -193,7 +193,7 @@ def get_chains(table: str) -> Message:
 def flush_chain(table: str, chain: str | None = None) -> Message:
     """Delete all rules of a chain, or of the whole table."""
     where = text(2, chain) if chain else b""
-    return _message(DELRULE, 0, text(1, table), where, label=f"flush {chain or table}")
+    return _message(DELRULE, 0, text(1, table), where, label=f"flush chain {chain or table}")
 
 
 def new_set(table: str, name: str, spec: SetSpec) -> Message:

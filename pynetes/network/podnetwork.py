@@ -9,7 +9,7 @@ can be told from everyone else's.
 import asyncio
 import json
 import logging
-import os
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -160,15 +160,9 @@ def set_sysctls() -> None:
 
 async def ip(*arguments: str, text: str = "") -> str:
     """Run `ip`; raises OSError with what it says if it fails."""
-    process = await asyncio.create_subprocess_exec(
-        "ip",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C"},
+    done = await asyncio.to_thread(
+        subprocess.run, ["ip", *arguments], input=text, capture_output=True, text=True, check=False
     )
-    out, problem = await process.communicate(text.encode())
-    if process.returncode:
-        raise OSError(problem.decode().strip() or f"ip {' '.join(arguments)} failed")
-    return out.decode()
+    if done.returncode:
+        raise OSError(done.stderr.strip() or f"ip {' '.join(arguments)} failed")
+    return done.stdout
