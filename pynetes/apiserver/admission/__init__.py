@@ -41,6 +41,9 @@ class Attributes:
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     audit_annotations: dict[str, str] = field(default_factory=dict)
+    changed_by_webhook: bool = False
+    reinvoked: bool = False
+    webhook_outcomes: dict[str, Obj] = field(default_factory=dict)  # the object as each webhook left it
 
     @property
     def group_resource(self) -> str:
@@ -68,6 +71,12 @@ class Plugin:
     """One admission plugin; override what it takes part in."""
 
     name = ""
+
+    def start(self, server: "ApiServer") -> None:
+        """Begin what the plugin follows; called once, inside the event loop."""
+
+    async def stop(self) -> None:
+        """End what `start` began."""
 
     async def admit(self, attributes: Attributes, server: "ApiServer") -> None:
         """Change `attributes.obj`, or refuse by raising StatusError."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pynetes.apiserver.admission import Attributes, Plugin
 from pynetes.apiserver.authz import references
 from pynetes.apiserver.authz.node import node_identity
+from pynetes.apiserver.request import RequestInfo
 from pynetes.machinery import errors, meta, resources
 from pynetes.machinery.errors import quote
 from pynetes.machinery.meta import Obj
@@ -80,7 +81,8 @@ class NodeRestriction(Plugin):
             case "status", "UPDATE":
                 old = attributes.old or {}
                 if _node_of(old) != node:
-                    raise _refused(attributes, node, "can only update pod status for pods with spec.nodeName set to itself")
+                    what = "can only update pod status for pods with spec.nodeName set to itself"
+                    raise _refused(attributes, node, what)
                 if meta.labels(attributes.obj or {}) != meta.labels(old):
                     raise _refused(attributes, node, "cannot update labels through pod status")
             case "eviction", "CREATE":
@@ -149,7 +151,8 @@ class NodeRestriction(Plugin):
                 raise _refused(attributes, node, "is not allowed to create pods with a non-nil configSource")
             forbidden = _restricted(meta.labels(new))
             if forbidden:
-                raise _refused(attributes, node, f"is not allowed to set the following labels: {', '.join(sorted(forbidden))}")
+                labels = ", ".join(sorted(forbidden))
+                raise _refused(attributes, node, f"is not allowed to set the following labels: {labels}")
         if requested != node:
             raise _refused(attributes, node, f"is not allowed to modify node {quote(requested)}")
         if attributes.operation == "UPDATE" and old is not None:
@@ -189,6 +192,20 @@ class NodeRestriction(Plugin):
             )
         if _node_of(pod) != node:
             raise attributes.forbidden("node requested token bound to a pod scheduled on a different node")
+        self._audience(attributes, server, pod, (request.get("spec") or {}).get("audiences") or [""])
+
+    def _audience(self, attributes: Attributes, server: "ApiServer", pod: Obj, audiences: list[str]) -> None:
+        """A node asks only for what its pods' volumes ask for, or what it was given the right to ask for."""
+        if len(audiences) > 1:
+            raise attributes.forbidden("node may only request 0 or 1 audiences")
+        audience = audiences[0]
+        if audience in _projected_audiences(pod):
+            return
+        info = RequestInfo(
+            True, "request-serviceaccounts-token-audience", "", "*", audience, "", attributes.namespace, attributes.name
+        )
+        if not server.authorizer.authorize(attributes.user, info).allowed:
+            raise attributes.forbidden(f"audience {quote(audience)} not found in pod spec volume")
 
     def _lease(self, attributes: Attributes, node: str) -> None:
         if attributes.namespace != _LEASE_NAMESPACE:
@@ -204,13 +221,21 @@ class NodeRestriction(Plugin):
         subject = attributes.obj if attributes.operation == "CREATE" else attributes.old
         if ((subject or {}).get("spec") or {}).get("nodeName") != node:
             verb = "create" if attributes.operation == "CREATE" else "modify"
-            raise attributes.forbidden(
-                f"can only {verb} ResourceSlice with the same NodeName as the requesting node"
-            )
+            raise attributes.forbidden(f"can only {verb} ResourceSlice with the same NodeName as the requesting node")
 
 
 def _refused(attributes: Attributes, node: str, what: str) -> errors.StatusError:
     return attributes.forbidden(f"node {quote(node)} {what}")
+
+
+def _projected_audiences(pod: Obj) -> set[str]:
+    """The audiences of a pod's projected tokens; an empty one is the API server's."""
+    return {
+        source["serviceAccountToken"].get("audience") or ""
+        for volume in pod["spec"].get("volumes") or ()
+        for source in (volume.get("projected") or {}).get("sources") or ()
+        if source.get("serviceAccountToken")
+    }
 
 
 def _node_of(pod: Obj) -> str:

@@ -60,9 +60,7 @@ class ServiceAccount(Plugin):
             return
         name = pod["spec"].get("serviceAccountName")
         if not name:
-            raise attributes.forbidden(
-                f"no service account specified for pod {attributes.namespace}/{meta.name(pod)}"
-            )
+            raise attributes.forbidden(f"no service account specified for pod {attributes.namespace}/{meta.name(pod)}")
         account = await _account(attributes, server, name)
         if _enforces(account):
             for complaint in secret_complaints(account, pod):
@@ -86,7 +84,7 @@ async def _account(attributes: Attributes, server: "ApiServer", name: str) -> Ob
         attempts -= 1
     if account is None:
         raise attributes.forbidden(
-            f"error looking up service account {attributes.namespace}/{name}: serviceaccount \"{name}\" not found"
+            f'error looking up service account {attributes.namespace}/{name}: serviceaccount "{name}" not found'
         )
     return account
 

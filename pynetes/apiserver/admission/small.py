@@ -60,9 +60,7 @@ class DefaultTolerationSeconds(Plugin):
 
 def _newest_marked(candidates: list[Obj], *annotations: str) -> Obj | None:
     """Of the classes marked as default, the newest; of equally new ones, the first by name."""
-    marked = [
-        entry for entry in candidates if any(meta.annotations(entry).get(mark) == "true" for mark in annotations)
-    ]
+    marked = [entry for entry in candidates if any(meta.annotations(entry).get(mark) == "true" for mark in annotations)]
     marked.sort(key=meta.name)
     return max(marked, key=lambda entry: entry["metadata"].get("creationTimestamp") or "", default=None)
 
@@ -102,9 +100,7 @@ class DefaultIngressClass(Plugin):
             return
         if ingress.setdefault("spec", {}).get("ingressClassName") is not None:
             return
-        found = _newest_marked(
-            server.registry.list(INGRESS_CLASSES), "ingressclass.kubernetes.io/is-default-class"
-        )
+        found = _newest_marked(server.registry.list(INGRESS_CLASSES), "ingressclass.kubernetes.io/is-default-class")
         if found is not None:
             ingress["spec"]["ingressClassName"] = meta.name(found)
 
@@ -181,6 +177,47 @@ class DenyServiceExternalIPs(Plugin):
         known = set(((attributes.old or {}).get("spec") or {}).get("externalIPs") or ())
         if set((service.get("spec") or {}).get("externalIPs") or ()) - known:
             raise attributes.forbidden("Use of external IPs is denied by admission control.")
+
+
+class LimitPodHardAntiAffinityTopology(Plugin):
+    """Required anti-affinity may only keep pods apart by host name."""
+
+    name = "LimitPodHardAntiAffinityTopology"
+
+    async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
+        if attributes.obj is None or not attributes.is_for("pods", "CREATE", "UPDATE"):
+            return
+        anti = (attributes.obj["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
+        for term in anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
+            key = term.get("topologyKey")
+            if key != "kubernetes.io/hostname":
+                raise attributes.forbidden(
+                    "affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey "
+                    f"{key} but only key kubernetes.io/hostname is allowed"
+                )
+
+
+class ExtendedResourceToleration(Plugin):
+    """Pods that ask for an extended resource tolerate the taint of the same name."""
+
+    name = "ExtendedResourceToleration"
+
+    async def admit(self, attributes: Attributes, server: "ApiServer") -> None:
+        pod = attributes.obj
+        if pod is None or not attributes.is_for("pods", "CREATE", "UPDATE"):
+            return
+        asked = {
+            name
+            for field in ("initContainers", "containers")
+            for container in pod["spec"].get(field) or ()
+            for name in (container.get("resources") or {}).get("requests") or ()
+            if "/" in name and not name.startswith(("kubernetes.io/", "requests."))
+        }
+        tolerations: list[dict[str, Any]] = pod["spec"].get("tolerations") or []
+        added = [{"key": name, "operator": "Exists"} for name in sorted(asked)]
+        added = [entry for entry in added if entry not in tolerations]
+        if added:
+            pod["spec"]["tolerations"] = tolerations + added
 
 
 class AlwaysAdmit(Plugin):

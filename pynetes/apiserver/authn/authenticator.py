@@ -56,7 +56,10 @@ class Authenticator:
         if user is None:
             token = bearer_token(request)
             if token:
-                user, _ = self.check_token(token)
+                try:
+                    user, _ = self.check_token(token)
+                except InvalidToken:
+                    raise errors.unauthorized() from None
         if user is None:
             if not self.anonymous:
                 raise errors.unauthorized()
@@ -64,20 +67,17 @@ class Authenticator:
         return _with_authenticated(user)
 
     def check_token(self, token: str, audiences: Iterable[str] | None = None) -> tuple[UserInfo, list[str]]:
-        """The user of a bearer token, and the audiences it was accepted for; raises 401."""
+        """The user of a bearer token, and the audiences it was accepted for; raises InvalidToken."""
         for known, user in self.static_tokens.items():
             if hmac.compare_digest(known.encode(), token.encode()):
                 return _with_authenticated(user), []
         if self.service_accounts is not None and self.service_accounts.is_ours(token):
-            try:
-                return self.service_accounts.check(token, audiences)
-            except InvalidToken:
-                raise errors.unauthorized() from None
+            return self.service_accounts.check(token, audiences)
         if self.bootstrap_tokens is not None:
             user_found = self.bootstrap_tokens.check(token)
             if user_found is not None:
                 return _with_authenticated(user_found), []
-        raise errors.unauthorized()
+        raise InvalidToken("invalid bearer token")
 
     def _by_certificate(self, request: Request) -> UserInfo | None:
         if request.peer_cert is None:
@@ -92,12 +92,8 @@ class Authenticator:
                 return None
         return self._certificates.user(request.peer_cert)
 
-    def _by_headers(
-        self, request: Request, proxy: FrontProxy, certificate: x509.Certificate
-    ) -> UserInfo | None:
-        names = [
-            str(entry.value) for entry in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        ]
+    def _by_headers(self, request: Request, proxy: FrontProxy, certificate: x509.Certificate) -> UserInfo | None:
+        names = [str(entry.value) for entry in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         if proxy.allowed_names and not set(names) & set(proxy.allowed_names):
             return None
         name = _first(request, proxy.username_headers)

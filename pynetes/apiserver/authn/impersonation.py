@@ -78,4 +78,3 @@ def _extra(request: Request) -> dict[str, list[str]]:
         if key.startswith(_EXTRA):
             found.setdefault(unquote(key.removeprefix(_EXTRA)).lower(), []).append(raw_value.decode("latin-1"))
     return found
-

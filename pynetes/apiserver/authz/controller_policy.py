@@ -38,9 +38,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule(READ, "csidrivers", STORAGE),
         rule(READ, "csinodes", STORAGE),
     ),
-    "clusterrole-aggregation-controller": (
-        rule("escalate get list watch update patch", "clusterroles", RBAC),
-    ),
+    "clusterrole-aggregation-controller": (rule("escalate get list watch update patch", "clusterroles", RBAC),),
     "cronjob-controller": (
         rule("get list watch update", "cronjobs", BATCH),
         rule("get list watch create update delete patch", "jobs", BATCH),

@@ -313,8 +313,7 @@ CLUSTER_ROLES: tuple[Role, ...] = (
         (
             urls(
                 "get",
-                "/.well-known/openid-configuration /.well-known/openid-configuration/ "
-                "/openid/v1/jwks /openid/v1/jwks/",
+                "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
             ),
         ),
     ),

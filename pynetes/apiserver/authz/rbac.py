@@ -233,4 +233,3 @@ def _describe_subject(subject: dict[str, Any], binding: Obj) -> str:
     if subject.get("kind") == "ServiceAccount":
         name = f"{name}/{subject.get('namespace') or meta.namespace(binding)}"
     return f"{subject.get('kind')} {quote(name)}"
-
