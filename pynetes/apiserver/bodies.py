@@ -47,9 +47,8 @@ def check_kind(obj: Obj, api_version: str, kind: str) -> None:
             raise errors.bad_request(
                 f'{what}: no kind "{said_kind}" is registered for version "{said_version}" in scheme {_SCHEME}'
             )
-        package = "core" if "/" not in said_version else said_version.partition("/")[0].partition(".")[0]
         own = "core" if "/" not in api_version else api_version.partition("/")[0].partition(".")[0]
-        raise errors.bad_request(f"{what}: converting ({package}.{said_kind}) to ({own}.{kind}): unknown conversion")
+        raise errors.bad_request(f"{what}: converting ({short}.{said_kind}) to ({own}.{kind}): unknown conversion")
     raise errors.bad_request(
         f"the API version in the data ({said_version}) does not match the expected API version ({api_version})"
     )

@@ -62,8 +62,13 @@ def invalid(resource: Resource, name: str, findings: list[errors.FieldError]) ->
 # Create.
 
 
-async def create(registry: Registry, resource: Resource, namespace: str, obj: Obj, ctx: Context) -> bytes:
-    """Store a new object; returns the client's bytes. The object is taken over and changed."""
+async def create(
+    registry: Registry, resource: Resource, namespace: str, obj: Obj, ctx: Context, *, applied: bool = False
+) -> bytes:
+    """Store a new object; returns the client's bytes. The object is taken over and changed.
+
+    `applied` says that its managed fields are there already.
+    """
     strategy, rt = resource.strategy, resource.rt
     obj = _with_envelope(resource, obj)
     metadata = obj["metadata"]
@@ -79,7 +84,8 @@ async def create(registry: Registry, resource: Resource, namespace: str, obj: Ob
     obj, metadata = attributes.obj or obj, (attributes.obj or obj)["metadata"]
     # Who creates does not own a status: it is about to be dropped.
     sent = {field: value for field, value in obj.items() if field != "status"} if strategy.has_status else obj
-    _own(resource, None, sent, ctx)
+    if not applied:
+        _own(resource, None, sent, ctx)
     metadata["uid"] = meta.new_uid()
     metadata["creationTimestamp"] = clock.timestamp()
     strategy.prepare_create(obj)
@@ -193,7 +199,8 @@ async def update(
         if record is None:
             if not may_create:
                 raise not_found(resource, name)
-            return Written(await create(registry, resource, namespace, await change(None), ctx), created=True)
+            made = await create(registry, resource, namespace, await change(None), ctx, applied=applied)
+            return Written(made, created=True)
         try:
             return await _update_once(
                 registry, resource, namespace, name, record, change, ctx, subresource=subresource, applied=applied
