@@ -25,6 +25,7 @@ from pynetes.kubelet.node_context import NodeContext
 from pynetes.kubelet.options import Options
 from pynetes.kubelet.pod import PodWorker
 from pynetes.kubelet.reporter import Reporter
+from pynetes.kubelet.server import KubeletServer
 from pynetes.kubelet.sources import Key, ObjectSource
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
@@ -41,6 +42,8 @@ class Kubelet:
     def __init__(self, options: Options, client: Client) -> None:
         self.options = options
         self.client = client
+        for directory in (options.root_dir / "pods", options.logs_root):
+            directory.mkdir(parents=True, exist_ok=True)
         self.runtime = Cri(options.container_runtime_endpoint)
         self.events = EventRecorder(client, "kubelet", options.node_name)
         self.pods = Informer(client, "pods", field_selector=f"spec.nodeName={options.node_name}")
@@ -67,13 +70,12 @@ class Kubelet:
             network_problem=lambda: self.node.runtime_problem or self.node.network_problem,
             admit=self._admit,
         )
+        self.server = KubeletServer(self)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """For ever; ends by cancellation and leaves every container running."""
         self.context.cgroups.set_up()
-        for directory in (self.options.root_dir / "pods", self.options.logs_root):
-            directory.mkdir(parents=True, exist_ok=True)
         await self.runtime.connect()
         try:
             async with asyncio.TaskGroup() as group:
@@ -84,9 +86,11 @@ class Kubelet:
                 group.create_task(self._listen(), name="runtime-events")
                 group.create_task(self.node.run(), name="node")
                 group.create_task(self._relist(), name="relist")
+                await self.server.start()
                 await self.pods.synced()
                 await self._remove_orphans()
         finally:
+            await self.server.stop()
             await self.context.reporter.close()
             await self.context.sources.close()
             await self.runtime.close()

@@ -1,9 +1,9 @@
 """Pods on a real node: how they start, end, fail and come back."""
 
 import pytest
-from conftest import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, state
 
 from pynetes.machinery import clock
+from pynetes.testing.node import Node, is_ready, make_pod
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
