@@ -4,6 +4,10 @@ A write is appended to a queue; one thread takes all that wait, inserts them as 
 transaction and one fsync), and tells the event loop, which publishes them in order and wakes their writers. So many
 writers share each fsync, an acknowledged write survives `kill -9`, and nobody sees a write that might be lost.
 
+The thread shares the interpreter with the event loop. A loop that is never idle releases it only for moments, too
+short for another thread to notice before the default switch interval ends, and so could keep the committer waiting for
+seconds. With an interval shorter than the loop's turns the committer gets its share (`_SWITCH_INTERVAL`).
+
 If a batch cannot be committed (disk full), it and everything queued behind it — computed from states that will never
 be — fail together, and the store stands where the last good batch left it.
 
@@ -18,6 +22,7 @@ import functools
 import logging
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +54,7 @@ _VERSION = 1
 _COLUMNS = 7
 _BATCH_LIMIT = 256  # rows in one transaction
 _DELETE_LIMIT = 1000  # superseded rows deleted in one transaction, between batches
+_SWITCH_INTERVAL = 20e-6  # seconds; for the whole process
 _encode = msgspec.json.encode
 _decode_map = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -86,6 +92,7 @@ class SqliteStore(MemoryStore):
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._queue.put(_Compaction(self._index.compacted, dead))
         self._committer = _Committer(self._db, self._queue, self._from_thread)
+        sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self._committer.start()
 
     async def close(self) -> None:

@@ -248,3 +248,21 @@ async def test_a_cancelled_writer_does_not_disturb_the_others(tmp_path: Path) ->
     await store.create("/core/pods/a/last", draft())
     assert store.count("/") == 21
     await store.close()
+
+
+async def test_a_busy_event_loop_does_not_starve_the_writers(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    busy = True
+
+    async def other_work() -> None:
+        while busy:
+            sum(range(5000))
+            await asyncio.sleep(0)
+
+    work = asyncio.ensure_future(other_work())
+    async with asyncio.timeout(20):
+        for i in range(100):
+            await asyncio.gather(*(store.create(f"/core/pods/a/x{i}-{j}", draft()) for j in range(4)))
+    busy = False
+    await work
+    await store.close()
