@@ -356,6 +356,7 @@ class DeploymentController(Controller):
         revision = meta.annotations(new).get(rollout.REVISION, "")
         if not revision or meta.annotations(deployment).get(rollout.REVISION) == revision:
             return deployment
+        # Through the status, as the annotation must not count as a new generation.
         patch = {
             "metadata": {
                 "annotations": {rollout.REVISION: revision},
@@ -363,7 +364,7 @@ class DeploymentController(Controller):
             }
         }
         return await self.client.patch(
-            "deployments.apps", meta.name(deployment), patch, meta.namespace(deployment), type="merge"
+            "deployments.apps", meta.name(deployment), patch, meta.namespace(deployment), subresource="status"
         )
 
     async def _resize(self, deployment: Obj, sets: list[Obj], sizes: rollout.Sizes) -> list[Obj]:
