@@ -15,7 +15,7 @@ from cryptography import x509
 from pynetes.apiserver import allocators as allocators  # for its hooks on writes
 from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
 from pynetes.apiserver.admission import chain
-from pynetes.apiserver.authn import jwt, token_file
+from pynetes.apiserver.authn import issuer, jwt, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
@@ -61,6 +61,9 @@ class ApiServer:
         self.health = Health()
         self.discovery = Discovery(self.registry, lambda: f"{options.advertise_address}:{self.port}")
         self.paths = Paths(self)
+        if self.service_account_tokens is not None:
+            address = f"https://{options.advertise_address}:{options.secure_port}"
+            issuer.register(self.paths, self.service_account_tokens, address)
         self.port = options.secure_port
         self.ready = False
         self._http: HttpServer | None = None
@@ -117,6 +120,7 @@ class ApiServer:
             self.registry.end_watches()
             await self._http.stop(self.options.shutdown_grace)
         await self.admission.stop()
+        await tunnels.close(self)
         await self.authorizer.stop()
         await self.store.close()
 

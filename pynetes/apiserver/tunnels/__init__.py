@@ -7,6 +7,19 @@ are passed on untouched (`relay`); where kubectl speaks WebSocket and the kubele
 """
 
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pynetes.apiserver.main import ApiServer
+
+
 def load() -> None:
     """Register the handlers of this package."""
     from pynetes.apiserver.tunnels import proxy, streams  # noqa: F401  (imported for their registrations)
+
+
+async def close(server: "ApiServer") -> None:
+    """Close what connections to kubelets, pods and services are kept open."""
+    session = server.__dict__.pop("tunnel_session", None)
+    if session is not None:
+        await session.close()
