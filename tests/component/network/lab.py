@@ -144,10 +144,10 @@ class Lab:
             stderr=log,
         )
 
-    def stop_agent(self, node: Node, *, kill: bool = False) -> None:
+    async def stop_agent(self, node: Node, *, kill: bool = False) -> None:
         if node.process is not None:
             node.process.kill() if kill else node.process.terminate()
-            assert node.process.wait(10) in (0, -9)
+            assert await asyncio.to_thread(node.process.wait, 10) in (0, -9)
             node.process = None
 
     async def agent_ready(self, node: Node) -> bool:
@@ -176,6 +176,7 @@ class Lab:
         host_end = f"veth{node.pods}"
         ip("link", "add", host_end, "type", "veth", "peer", "name", "eth0", "netns", pod.namespace, namespace=node.namespace)
         ip("link", "set", host_end, "master", "cni0", "up", namespace=node.namespace)
+        ip("link", "set", host_end, "type", "bridge_slave", "hairpin", "on", namespace=node.namespace)
         ip("link", "set", "lo", "up", namespace=pod.namespace)
         ip("link", "set", "eth0", "up", namespace=pod.namespace)
         ip("address", "add", f"{address}/24", "dev", "eth0", namespace=pod.namespace)

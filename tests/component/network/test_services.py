@@ -102,7 +102,7 @@ async def test_client_affinity_holds_across_new_endpoints_and_agents_and_moves_w
 
     await lab.endpoints("web", HTTP, pods)
     await asyncio.sleep(0.2)
-    lab.stop_agent(node, kill=True)
+    await lab.stop_agent(node, kill=True)
     lab.start_agent(node)
     await lab.until(lambda: lab.agent_ready(node))
     assert {await lab.get(address, 80, client) for _ in range(20)} == {first}
@@ -208,7 +208,7 @@ async def test_connections_outlive_the_agent(lab: Lab) -> None:
             await reader.readexactly(len(f"server-0 {client.address} /"))
 
     await request()
-    lab.stop_agent(node)
+    await lab.stop_agent(node)
     await request()
     assert await _serves(lab, address, 80, client), "new connections too"
     lab.start_agent(node)
