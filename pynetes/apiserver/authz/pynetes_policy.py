@@ -11,6 +11,7 @@ from pynetes.apiserver.authz.policy import COORDINATION, DISCOVERY, NETWORKING, 
 
 _NETWORK = (
     rule(READ, "nodes services endpoints pods namespaces"),
+    rule("create update", "endpoints"),  # those of kube-dns: every node answers
     rule(READ, "endpointslices", DISCOVERY),
     rule(READ, "networkpolicies ingresses ingressclasses servicecidrs", NETWORKING),
     rule("get patch update", "services/status"),
