@@ -43,7 +43,7 @@ _MAX_PERIOD, _MAX_WINDOW = 1800, 3600
 class AutoscalerStrategy(Strategy):
     """A horizontal pod autoscaler."""
 
-    initial_status = {"currentMetrics": None, "desiredReplicas": 0}
+    initial_status = {"desiredReplicas": 0}
     columns = (
         printing.NAME,
         column("Reference", description="What it scales."),
@@ -68,7 +68,7 @@ class AutoscalerStrategy(Strategy):
                         given[field] = value
 
     def prepare_create_spec(self, obj: Obj) -> None:
-        obj["status"] = {"currentMetrics": None, "desiredReplicas": 0}
+        obj["status"] = {"desiredReplicas": 0}
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         spec = printing.spec(obj)

@@ -19,9 +19,6 @@ class RoleStrategy(Strategy):
     allow_create_on_update = True
     columns = (printing.NAME, column("Created At", "date", "When the object was created."))
 
-    def default(self, obj: Obj) -> None:
-        obj.setdefault("rules", None)
-
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         for index, rule in enumerate(obj.get("rules") or []):
             _rule(errors, rule, self.resource.namespaced, f"rules[{index}]")

@@ -205,7 +205,7 @@ class CSINodeStrategy(Strategy):
     columns = (printing.NAME, column("Drivers", "integer", "How many drivers the node has."), printing.AGE)
 
     def default(self, obj: Obj) -> None:
-        obj.setdefault("spec", {}).setdefault("drivers", None)
+        obj.setdefault("spec", {}).setdefault("drivers", [])
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         seen: set[str] = set()
