@@ -159,6 +159,7 @@ def skeleton(ranges: Ranges) -> Fragment:
     part.chain("no-endpoints", unserved)
     part.chain(
         "nowhere",  # addresses that no interface has: nothing may leave the node with them, or it would come back
+        (nft.address_type_is_local(False), verdict(nft.RETURN)),
         (*_TO_CLUSTER_IP, REJECT),
         *_some((*in_range(ranges.services, source=False), verdict(DROP)) if ranges.services else ()),
         *_some((*in_range(ranges.load_balancers, source=False), REJECT) if ranges.load_balancers else ()),

@@ -116,7 +116,10 @@ class Lab:
         node = Node(name, place.address, place.namespace, f"10.{244 - self.network.index}.{number}.0/24")
         self.nodes[name] = node
         client = self.api.client()
-        obj = {"metadata": {"name": name, "labels": labels or {}}, "spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}}
+        obj = {
+            "metadata": {"name": name, "labels": labels or {}},
+            "spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]},
+        }
         await client.create("nodes", obj)
         addresses = [{"type": "InternalIP", "address": node.address}]
         await client.patch("nodes", name, {"status": {"addresses": addresses}}, subresource="status")
@@ -174,7 +177,19 @@ class Lab:
         pod = Pod(address, f"{node.namespace}-p{node.pods}", node.name)
         ip("netns", "add", pod.namespace)
         host_end = f"veth{node.pods}"
-        ip("link", "add", host_end, "type", "veth", "peer", "name", "eth0", "netns", pod.namespace, namespace=node.namespace)
+        ip(
+            "link",
+            "add",
+            host_end,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            pod.namespace,
+            namespace=node.namespace,
+        )
         ip("link", "set", host_end, "master", "cni0", "up", namespace=node.namespace)
         ip("link", "set", host_end, "type", "bridge_slave", "hairpin", "on", namespace=node.namespace)
         ip("link", "set", "lo", "up", namespace=pod.namespace)
@@ -221,7 +236,9 @@ class Lab:
 
     # Clients
 
-    async def http(self, address: str, port: int, path: str = "/", where: str = "", timeout: float = 2.0) -> tuple[int, str]:
+    async def http(
+        self, address: str, port: int, path: str = "/", where: str = "", timeout: float = 2.0
+    ) -> tuple[int, str]:
         """One GET over a new connection from the namespace `where` (the host if empty): status and body."""
         connection = open_in(where)
         try:
@@ -231,7 +248,9 @@ class Lab:
                 reader, writer = await asyncio.open_connection(sock=connection)
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length"))
+                length = next(
+                    int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")
+                )
                 body = (await reader.readexactly(length)).decode()
                 writer.close()
                 return int(head.split()[1]), body
@@ -282,7 +301,13 @@ class Lab:
         return made
 
     async def endpoints(
-        self, service: str, ports: list[Obj], backends: list[Any], *, create: bool = False, conditions: Obj | None = None
+        self,
+        service: str,
+        ports: list[Obj],
+        backends: list[Any],
+        *,
+        create: bool = False,
+        conditions: Obj | None = None,
     ) -> None:
         """Write the service's EndpointSlice. A backend is a pod, or a dict that is the endpoint itself."""
         endpoints = [
@@ -296,11 +321,19 @@ class Lab:
             for backend in backends
         ]
         piece = {
-            "metadata": {"name": f"{service}-1", "namespace": "default", "labels": {"kubernetes.io/service-name": service}},
+            "metadata": {
+                "name": f"{service}-1",
+                "namespace": "default",
+                "labels": {"kubernetes.io/service-name": service},
+            },
             "addressType": "IPv4",
             "endpoints": endpoints,
             "ports": [
-                {"name": p.get("name", ""), "protocol": p.get("protocol", "TCP"), "port": p.get("targetPort", p["port"])}
+                {
+                    "name": p.get("name", ""),
+                    "protocol": p.get("protocol", "TCP"),
+                    "port": p.get("targetPort", p["port"]),
+                }
                 for p in ports
             ],
         }
@@ -331,9 +364,7 @@ async def lab(directory: Path) -> AsyncIterator[Lab]:
     with private_host():
         netns.create(network, egress=False)
         try:
-            async with running_apiserver(
-                bind_address=["0.0.0.0"], service_cluster_ip_range=network.services
-            ) as api:
+            async with running_apiserver(bind_address=["0.0.0.0"], service_cluster_ip_range=network.services) as api:
                 world = Lab(network, directory, api)
                 try:
                     yield world

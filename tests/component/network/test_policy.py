@@ -11,7 +11,11 @@ async def register(lab: Lab, name: str, pod: Pod, namespace: str = "default", **
     """Make the Pod object of a pod that is there already."""
     client = lab.api.client()
     ports = [{"name": "http", "containerPort": 8080}]
-    spec = {"nodeName": pod.node, "containers": [{"name": "c", "image": "i", "ports": ports}], "serviceAccountName": "default"}
+    spec = {
+        "nodeName": pod.node,
+        "containers": [{"name": "c", "image": "i", "ports": ports}],
+        "serviceAccountName": "default",
+    }
     body = {"metadata": {"name": name, "labels": labels}, "spec": spec | {"automountServiceAccountToken": False}}
     await client.create("pods", body, namespace)
     status = {"phase": "Running", "podIP": pod.address, "podIPs": [{"ip": pod.address}]}
@@ -40,7 +44,7 @@ async def policy(lab: Lab, spec: Obj, name: str = "p") -> None:
 
 
 async def reaches(lab: Lab, source: Pod, target: Pod, port: int = 8080) -> bool:
-    return "timeout" != await lab.get(target.address, port, source, timeout=0.25)
+    return await lab.get(target.address, port, source, timeout=0.25) != "timeout"
 
 
 def expect(lab: Lab, source: Pod, target: Pod, answer: bool, port: int = 8080) -> Any:
@@ -95,7 +99,9 @@ async def test_egress_to_blocks_with_exceptions(lab: Lab) -> None:
     pods = await prepare(lab)
     block = {"cidr": "10.244.0.0/16", "except": [f"{pods['far'].address}/32"]}
     near = {"podSelector": {"matchLabels": {"app": "near"}}}
-    await policy(lab, near | {"policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": block}], "ports": [{"port": 8080}]}]})
+    await policy(
+        lab, near | {"policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": block}], "ports": [{"port": 8080}]}]}
+    )
     await expect(lab, pods["near"], pods["far"], False)
     await expect(lab, pods["near"], pods["server"], False, 9090)
     await expect(lab, pods["near"], pods["server"], True, 8080)

@@ -307,7 +307,8 @@ async def upstream() -> AsyncIterator[Upstream]:
     tcp = await asyncio.start_server(made.serve_tcp, "127.0.0.1", 0)
     made.port = tcp.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # a test's own notebook
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: made, local_addr=("127.0.0.1", made.port)  # type: ignore[attr-defined]  # the same
+        lambda: made,
+        local_addr=("127.0.0.1", made.port),  # type: ignore[attr-defined]  # the same
     )
     yield made
     transport.close()

@@ -52,7 +52,9 @@ def test_defaults_of_affinity_and_protocol() -> None:
 def test_only_virtual_ingress_addresses_are_proxied() -> None:
     balanced = service(type="LoadBalancer")
     balanced["status"] = {
-        "loadBalancer": {"ingress": [{"ip": "10.89.0.130"}, {"ip": "10.89.0.131", "ipMode": "Proxy"}, {"hostname": "x"}]}
+        "loadBalancer": {
+            "ingress": [{"ip": "10.89.0.130"}, {"ip": "10.89.0.131", "ipMode": "Proxy"}, {"hostname": "x"}]
+        }
     }
     assert service_ports(balanced)[0].load_balancer_ips == ("10.89.0.130",)
 

@@ -125,7 +125,9 @@ def test_elements_of_any_number_fit_into_messages_of_bounded_size() -> None:
     assert all(len(m.payload) < 65535 for m in messages)
 
 
-@given(st.lists(st.tuples(st.sampled_from("xyz"), st.dictionaries(st.integers(1, 4), st.sampled_from("ab"))), max_size=20))
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.dictionaries(st.integers(1, 4), st.sampled_from("ab"))), max_size=20)
+)
 def test_any_sequence_of_changes_ends_where_the_claims_say(steps: list[tuple[str, dict[int, str]]]) -> None:
     made = plan()
     kernel: dict[bytes, object] = {}
