@@ -46,7 +46,7 @@ class NodeRestriction(Plugin):
 
     name = "NodeRestriction"
 
-    async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
+    async def admit(self, attributes: Attributes, server: "ApiServer") -> None:
         node, is_node = node_identity(attributes.user)
         if not is_node:
             return
