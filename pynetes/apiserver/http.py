@@ -41,21 +41,21 @@ _REASONS = {
 log = logging.getLogger(__name__)
 
 # How the body is framed is this connection's business, not the handler's.
-_OWN_HEADERS = frozenset({"Content-Type", "Content-Length", "Transfer-Encoding", "Connection", "Date"})
+_OWN_HEADERS = frozenset({"Cache-Control", "Content-Type", "Content-Length", "Transfer-Encoding", "Connection", "Date"})
 
 _audit_prefix = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4{os.urandom(2).hex()[1:]}-8{os.urandom(2).hex()[1:]}-"
 _audit_numbers = itertools.count(1)
-_heads: dict[tuple[int, str], bytes] = {}
+_heads: dict[tuple[int, str, str], bytes] = {}
 
 
-def _head(status: int, content_type: str) -> bytes:
+def _head(status: int, content_type: str, cache_control: str) -> bytes:
     """Status line and the headers that every such answer has, made once."""
-    head = _heads.get((status, content_type))
+    head = _heads.get((status, content_type, cache_control))
     if head is None:
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", "Cache-Control: no-cache, private"]
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Cache-Control: {cache_control}"]
         if content_type:
             lines.append(f"Content-Type: {content_type}")
-        head = _heads[status, content_type] = ("\r\n".join(lines) + "\r\n").encode("latin-1")
+        head = _heads[status, content_type, cache_control] = ("\r\n".join(lines) + "\r\n").encode("latin-1")
     return head
 
 
@@ -311,7 +311,8 @@ class Connection(asyncio.Protocol):
     async def _respond(self, request: Request, response: Response, keep_alive: bool) -> None:
         body = response.body
         headers = response.headers
-        head = _head(response.status, headers.get("Content-Type", "")) + _date.line()
+        cache_control = headers.get("Cache-Control", "no-cache, private")
+        head = _head(response.status, headers.get("Content-Type", ""), cache_control) + _date.line()
         audit = request.headers.get("audit-id") or f"{_audit_prefix}{next(_audit_numbers):012x}"
         more = f"Audit-Id: {audit}\r\n"
         for name, value in headers.items():

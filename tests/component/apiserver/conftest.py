@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ Obj = dict[str, Any]
 @dataclass
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     warnings: list[str]
 
@@ -59,7 +59,7 @@ class Http:
         async with self.session.request(method, self.server.url + path, data=data, headers=given) as answer:
             return Answer(
                 answer.status,
-                dict(answer.headers),
+                answer.headers,
                 await answer.read(),
                 answer.headers.getall("Warning", []),
             )
