@@ -8,6 +8,7 @@ answer (101 or an error) included. Back-pressure goes both ways as well; either 
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -34,8 +35,8 @@ class _End(asyncio.Protocol):
         self._closed = closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports offer what asyncio.Transport does without being one.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self.peer is not None:
