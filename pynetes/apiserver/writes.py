@@ -88,18 +88,23 @@ async def create(
         _own(resource, None, sent, ctx)
     metadata["uid"] = meta.new_uid()
     metadata["creationTimestamp"] = clock.timestamp()
-    strategy.prepare_create(obj)
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
     for attempt in range(_NAME_ATTEMPTS if generated else 1):
+        named = obj
         if generated:
-            metadata["name"] = metadata["generateName"][:_GENERATED_PREFIX_LIMIT] + meta.random_suffix(5)
+            # The kind's own resets may write the name into the object (a job's labels).
+            named = meta.deep_copy(obj)
+            named["metadata"]["name"] = metadata["generateName"][:_GENERATED_PREFIX_LIMIT] + meta.random_suffix(5)
+        strategy.prepare_create(named)
+        attributes.obj = named
         try:
-            return await _store_new(registry, resource, namespace, attributes, obj, ctx)
+            return await _store_new(registry, resource, namespace, attributes, named, ctx)
         except KeyExists:
+            name = named["metadata"]["name"]
             if not generated:
-                raise errors.already_exists(rt.group, rt.plural, metadata["name"]) from None
+                raise errors.already_exists(rt.group, rt.plural, name) from None
             if attempt + 1 == _NAME_ATTEMPTS:
-                raise errors.generate_name_conflict(rt.group, rt.plural, metadata["name"]) from None
+                raise errors.generate_name_conflict(rt.group, rt.plural, name) from None
     raise AssertionError("unreachable")
 
 

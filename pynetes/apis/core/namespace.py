@@ -30,6 +30,8 @@ class NamespaceStrategy(Strategy):
 
     def prepare_create_spec(self, obj: Obj) -> None:
         obj["status"] = {"phase": "Active"}
+        # A generated name is only known now.
+        obj["metadata"].setdefault("labels", {})[NAME_LABEL] = meta.name(obj)
         finalizers = obj["spec"].setdefault("finalizers", [])
         if FINALIZER not in finalizers:
             finalizers.append(FINALIZER)
