@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pynetes.client.backoff import Backoff
 from pynetes.client.client import Client, Unreachable
 from pynetes.machinery import clock
 from pynetes.machinery.errors import StatusError
@@ -44,11 +45,14 @@ class LeaderElector:
         self._config = config
         self._lease: Obj | None = None
         self._observed_at = 0.0
+        self._held_by_other = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Become the leader, run `lead()`, release when it ends; raises LeadershipLost if the Lease is lost before."""
+        # An API server that is just starting is asked again soon; a Lease that another holds, when it may be free.
+        backoff = Backoff(0.1, self._config.retry_period)
         while not await self._try():
-            await clock.sleep(self._config.retry_period)
+            await (clock.sleep(self._config.retry_period) if self._held_by_other else backoff.wait())
         log.info("%s is the leader (%s)", self._config.identity, self._config.name)
         work = asyncio.ensure_future(lead())
         renewal = asyncio.ensure_future(self._renew())
@@ -77,8 +81,11 @@ class LeaderElector:
 
     async def _try(self) -> bool:
         """Take or renew the Lease; False if another holds it or the server says no."""
+        self._held_by_other = False
         try:
-            return await self._acquire()
+            acquired = await self._acquire()
+            self._held_by_other = not acquired
+            return acquired
         except (StatusError, Unreachable) as error:
             log.debug("lease %s: %s", self._config.name, error)
             return False
