@@ -106,7 +106,8 @@ class Nodes:
         )
         self.allocatable[row] = 0
         for resource, text in (status.get("allocatable") or {}).items():
-            self.allocatable[row, self.column(resource)] = amount(resource, text)
+            column = self.column(resource)  # first: it may replace the array by a wider one
+            self.allocatable[row, column] = amount(resource, text)
         labels = meta.labels(node)
         for key, column in self._columns.items():
             column.set(row, labels.get(key))
@@ -232,7 +233,8 @@ class Nodes:
     def _count(self, pod: PodInfo, row: int, by: int) -> None:
         self.used[row, 0] += by
         for resource, number in pod.requests.items():
-            self.used[row, self.column(resource)] += by * number
+            column = self.column(resource)
+            self.used[row, column] += by * number
         self.scoring_used[row, 0] += by * pod.scoring.get("cpu", 0)
         self.scoring_used[row, 1] += by * pod.scoring.get("memory", 0)
         _change(self.classes, pod.signature, row, by)

@@ -250,3 +250,16 @@ def test_a_bound_volume_ties_the_pod_to_the_nodes_it_reaches(zones: World) -> No
     zones.cluster.listers["persistentvolumeclaims"]["default/data"] = claim  # type: ignore[index]
     zones.cluster.listers["persistentvolumes"]["pv"] = volume  # type: ignore[index]
     assert zones.fits(pod(volumes=_with_claim("data"))) == {"b1", "b2"}
+
+
+def test_resources_not_heard_of_before_get_columns_of_their_own() -> None:
+    new = node("one")
+    new["status"]["allocatable"] |= {"hugepages-2Mi": "0", "example.com/a": "1", "example.com/b": "2"}
+    world = World(new)
+    wants = pod()
+    wants.requests |= {"example.com/b": 2, "example.com/a": 1}
+    assert world.fits(wants) == {"one"}
+    world.put(wants, on="one")
+    assert world.message(wants) == (
+        "0/1 nodes are available: 1 Insufficient example.com/a, 1 Insufficient example.com/b."
+    )
