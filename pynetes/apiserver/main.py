@@ -14,6 +14,7 @@ from cryptography import x509
 
 from pynetes.apiserver import allocators as allocators  # for its hooks on writes
 from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
+from pynetes.apiserver import requesters as requesters  # likewise
 from pynetes.apiserver.admission import chain
 from pynetes.apiserver.authn import issuer, jwt, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
