@@ -38,11 +38,14 @@ class SandboxFailure(Exception):
 class Launcher:
     """Starts the sandbox and the containers of one pod."""
 
-    def __init__(self, node: NodeContext, pod: Obj, view: PodView, volumes: PodVolumes) -> None:
+    def __init__(
+        self, node: NodeContext, pod: Obj, view: PodView, volumes: PodVolumes, claim: Callable[[str], None]
+    ) -> None:
         self.node = node
         self.pod = pod
         self.view = view
         self.volumes = volumes
+        self._claim = claim  # told of every new container before it can end
         self.directory = node.pod_directory(meta.uid(pod))
         self._config: Any = None
 
@@ -145,6 +148,7 @@ class Launcher:
         except CriError as error:
             event("Warning", "Failed", f"Error: {error.details}")
             raise StartFailure("CreateContainerError", error.details) from None
+        self._claim(container_id)
         event("Normal", "Created", "Container created")
         try:
             await self.node.runtime.start_container(container_id)

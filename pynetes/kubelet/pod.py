@@ -81,7 +81,7 @@ class PodWorker:
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
         self.volumes = PodVolumes(self._volume_context())
-        self.launcher = Launcher(node, pod, self.view, self.volumes)
+        self.launcher = Launcher(node, pod, self.view, self.volumes, self._claim)
         self.stopper = Stopper(self.launcher)
 
     def _volume_context(self) -> VolumeContext:
@@ -191,6 +191,9 @@ class PodWorker:
         self._relist = False
         for container in self.view.all_containers():
             self._note(container)
+
+    def _claim(self, container_id: str) -> None:
+        self.ended.setdefault(container_id, asyncio.Event())
 
     def _note(self, container: Container) -> None:
         event = self.ended.setdefault(container.id, asyncio.Event())

@@ -5,6 +5,7 @@ parent. Every method takes and returns the messages of `cri_pb2`; what a call me
 call raises `CriError`, whose text is the runtime's own: it ends up in events and statuses.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -139,7 +140,7 @@ class Cri:
 
     async def stop_container(self, container_id: str, grace: float) -> None:
         """Send the stop signal, wait for `grace` seconds, then kill; idempotent."""
-        request = cri.StopContainerRequest(container_id=container_id, timeout=int(grace))
+        request = cri.StopContainerRequest(container_id=container_id, timeout=math.ceil(grace - 0.05))
         await self._call(RUNTIME + "StopContainer", request, cri.StopContainerResponse, TIMEOUT + grace)
 
     async def remove_container(self, container_id: str) -> None:
@@ -175,7 +176,7 @@ class Cri:
 
     async def exec_sync(self, container_id: str, command: list[str], timeout: float = 0) -> Any:
         """Run a command and return its `stdout`, `stderr` and `exit_code`; `timeout` 0 means none."""
-        request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=int(timeout))
+        request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=math.ceil(timeout))
         patience = timeout + TIMEOUT if timeout else PULL_TIMEOUT
         return await self._call(RUNTIME + "ExecSync", request, cri.ExecSyncResponse, patience)
 

@@ -3,21 +3,20 @@
 import pytest
 
 from pynetes.machinery import clock
-from pynetes.testing.node import Node, is_ready, make_pod
+from pynetes.testing.node import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, state
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
+BUSYBOX_SH = ("sh", "-c")
+
 
 async def test_a_pod_runs_and_reports_everything(node: Node) -> None:
-    began = clock.monotonic()
     await node.create(make_pod("first", "sleep", "3600"))
     pod = await node.wait("first", is_ready)
-    took = clock.monotonic() - began
-    print("running after", took)
     status = pod["status"]
     assert status["phase"] == "Running"
-    assert status["podIP"].startswith("10.99.0.")
-    assert status["hostIP"] == "127.0.0.1"
+    assert status["podIP"].startswith("10.99.0.") and status["podIPs"] == [{"ip": status["podIP"]}]
+    assert status["hostIP"] == "127.0.0.1" and status["hostIPs"] == [{"ip": "127.0.0.1"}]
     assert status["qosClass"] == "BestEffort"
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "PodReadyToStartContainers": "True",
@@ -29,6 +28,367 @@ async def test_a_pod_runs_and_reports_everything(node: Node) -> None:
     container = status["containerStatuses"][0]
     assert container["restartCount"] == 0 and container["ready"] and container["started"]
     assert container["containerID"].startswith("containerd://")
-    reasons = [reason for reason, _ in await node.events("first")]
-    assert reasons == ["Pulled", "Created", "Started"]
+    assert container["image"] == BUSYBOX
+    assert await node.events("first") == [
+        ("Pulled", f'Container image "{BUSYBOX}" already present on machine and can be accessed by the pod'),
+        ("Created", "Container created"),
+        ("Started", "Container started"),
+    ]
     await node.delete("first")
+    assert ("Killing", "Stopping container app") in await node.events("first")
+
+
+async def test_a_pod_that_ends_well_succeeds(node: Node) -> None:
+    await node.create(make_pod("done", "true", restartPolicy="Never"))
+    pod = await node.wait("done", lambda pod: pod["status"].get("phase") == "Succeeded")
+    terminated = state(pod)["terminated"]
+    assert terminated["exitCode"] == 0 and terminated["reason"] == "Completed"
+    pod = await node.wait(
+        "done", lambda pod: any(c.get("reason") == "PodCompleted" for c in pod["status"]["conditions"])
+    )
+    conditions = {c["type"]: (c["status"], c.get("reason")) for c in pod["status"]["conditions"]}
+    assert conditions["Ready"] == conditions["ContainersReady"] == ("False", "PodCompleted")
+    assert conditions["Initialized"] == ("True", "PodCompleted")
+    await node.delete("done")
+
+
+async def test_a_pod_that_ends_badly_fails(node: Node) -> None:
+    await node.create(make_pod("failed", "sh", "-c", "exit 3", restartPolicy="Never"))
+    pod = await node.wait("failed", lambda pod: pod["status"].get("phase") == "Failed")
+    terminated = state(pod)["terminated"]
+    assert terminated["exitCode"] == 3 and terminated["reason"] == "Error"
+    await node.delete("failed")
+
+
+async def test_a_crashing_container_restarts_at_once_and_then_backs_off(node: Node) -> None:
+    await node.create(make_pod("crash", "sh", "-c", "exit 1"))
+
+    def backing_off(pod: dict) -> bool:
+        return state(pod).get("waiting", {}).get("reason") == "CrashLoopBackOff"
+
+    pod = await node.wait("crash", backing_off)
+    container = pod["status"]["containerStatuses"][0]
+    assert container["restartCount"] == 1
+    assert container["lastState"]["terminated"]["exitCode"] == 1
+    uid = pod["metadata"]["uid"]
+    text = f"back-off 10s restarting failed container=app pod=crash_default({uid})"
+    assert container["state"]["waiting"]["message"] == text
+    assert pod["status"]["phase"] == "Running"
+    expected = f"Back-off restarting failed container app in pod crash_default({uid})"
+    assert ("BackOff", expected) in await node.events("crash")
+    pod = await node.wait("crash", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 2, 15)
+    await node.delete("crash")
+
+
+async def test_on_failure_restarts_until_success(node: Node) -> None:
+    script = "test -e /data/once && exit 0; touch /data/once; exit 1"
+    pod = make_pod("onfailure", "sh", "-c", script, restartPolicy="OnFailure", volumes=[{"name": "d", "emptyDir": {}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "d", "mountPath": "/data"}]
+    await node.create(pod)
+    pod = await node.wait("onfailure", lambda pod: pod["status"].get("phase") == "Succeeded")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    await node.delete("onfailure")
+
+
+async def test_init_containers_run_in_order_before_the_app(node: Node) -> None:
+    mounts = [{"name": "d", "mountPath": "/data"}]
+    init = [
+        {"name": name, "image": BUSYBOX, "command": ["sh", "-c", f"echo {name} >> /data/log"], "volumeMounts": mounts}
+        for name in ("one", "two")
+    ]
+    pod = make_pod("init", "sleep", "3600", initContainers=init, volumes=[{"name": "d", "emptyDir": {}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts
+    await node.create(pod)
+    pod = await node.wait("init", is_ready)
+    assert [s["state"]["terminated"]["exitCode"] for s in pod["status"]["initContainerStatuses"]] == [0, 0]
+    assert all(s["ready"] for s in pod["status"]["initContainerStatuses"])
+    assert await node.exec(pod, "cat", "/data/log") == "one\ntwo\n"
+    await node.delete("init")
+
+
+async def test_a_failing_init_container_fails_a_pod_that_never_restarts(node: Node) -> None:
+    init = [{"name": "one", "image": BUSYBOX, "command": ["false"]}]
+    await node.create(make_pod("initfail", "sleep", "3600", initContainers=init, restartPolicy="Never"))
+    pod = await node.wait("initfail", lambda pod: pod["status"].get("phase") == "Failed")
+    assert state(pod) == {"waiting": {"reason": "PodInitializing"}}
+    await node.delete("initfail")
+
+
+async def test_a_sidecar_starts_before_the_app_and_ends_after_it(node: Node) -> None:
+    mounts = [{"name": "d", "mountPath": "/data"}]
+    sidecar = {
+        "name": "side",
+        "image": BUSYBOX,
+        "restartPolicy": "Always",
+        "command": [
+            "sh",
+            "-c",
+            "trap 'echo side-end >> /data/log; exit 0' TERM; echo side >> /data/log; while true; do sleep 0.1; done",
+        ],
+        "volumeMounts": mounts,
+    }
+    command = "trap 'echo app-end >> /data/log; exit 0' TERM; echo app >> /data/log; while true; do sleep 0.1; done"
+    host = node.options.root_dir.parent / "shared"
+    pod = make_pod(
+        "sidecar", "sh", "-c", command, initContainers=[sidecar], terminationGracePeriodSeconds=10,
+        volumes=[{"name": "d", "hostPath": {"path": str(host), "type": "DirectoryOrCreate"}}],
+    )  # fmt: skip
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts
+    await node.create(pod)
+    pod = await node.wait("sidecar", is_ready)
+    assert pod["status"]["initContainerStatuses"][0]["started"]
+    await node.delete("sidecar")
+    assert (host / "log").read_text().split() == ["side", "app", "app-end", "side-end"]
+
+
+async def test_a_command_that_does_not_exist(node: Node) -> None:
+    await node.create(make_pod("nocommand", "/does/not/exist"))
+    pod = await node.wait(
+        "nocommand", lambda pod: "waiting" in state(pod) and state(pod)["waiting"]["reason"] != "ContainerCreating"
+    )
+    waiting = state(pod)["waiting"]
+    assert waiting["reason"] in ("RunContainerError", "CrashLoopBackOff")
+    last = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    assert last["reason"] == "StartError" and last["exitCode"] == 128
+    assert any(r == "Failed" and "no such file or directory" in m for r, m in await node.events("nocommand"))
+    await node.delete("nocommand")
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "policy", "reason"),
+    [
+        ("never", "pynetes.local/absent:1", "Never", "ErrImageNeverPull"),
+        ("invalid", "pynetes.local/UPPER:1", "IfNotPresent", "InvalidImageName"),
+        ("absent", "127.0.0.1:1/absent:1", "IfNotPresent", "ImagePullBackOff"),
+    ],
+)
+async def test_an_image_that_is_not_to_be_had(node: Node, name: str, image: str, policy: str, reason: str) -> None:
+    container = {"image": image, "imagePullPolicy": policy}
+    await node.create(make_pod(f"image-{name}", "true", container=container))
+    pod = await node.wait(f"image-{name}", lambda pod: state(pod).get("waiting", {}).get("reason") == reason)
+    assert pod["status"]["phase"] == "Pending"
+    events = dict(await node.events(f"image-{name}"))
+    assert events["Failed"].startswith("Error: ")
+    if name == "absent":
+        assert state(pod)["waiting"]["message"].startswith(f'Back-off pulling image "{image}": ErrImagePull: ')
+        assert events["Pulling"] == f'Pulling image "{image}"'
+    await node.delete(f"image-{name}")
+
+
+async def test_a_missing_config_map_keeps_the_container_waiting_until_it_appears(node: Node) -> None:
+    reference = {"configMapKeyRef": {"name": "later", "key": "a"}}
+    pod = make_pod("config", "sleep", "3600", container={"env": [{"name": "A", "valueFrom": reference}]})
+    await node.create(pod)
+    pod = await node.wait(
+        "config", lambda pod: state(pod).get("waiting", {}).get("reason") == "CreateContainerConfigError"
+    )
+    assert state(pod)["waiting"]["message"] == 'configmap "later" not found'
+    assert ("Failed", 'Error: configmap "later" not found') in await node.events("config")
+    await node.client.create("configmaps", {"metadata": {"name": "later", "namespace": "default"}, "data": {"a": "x"}})
+    pod = await node.wait("config", is_ready, 5)
+    assert await node.exec(pod, "sh", "-c", "echo $A") == "x\n"
+    await node.delete("config")
+
+
+async def test_a_volume_whose_secret_is_missing_is_told_and_mounted_later(node: Node) -> None:
+    pod = make_pod("mount", "sleep", "3600", volumes=[{"name": "s", "secret": {"secretName": "tardy"}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "s", "mountPath": "/s"}]
+    await node.create(pod)
+    pod = await node.wait("mount", lambda pod: state(pod).get("waiting", {}).get("reason") == "ContainerCreating")
+    await clock.sleep(0.7)
+    text = 'MountVolume.SetUp failed for volume "s" : secret "tardy" not found'
+    assert ("FailedMount", text) in await node.events("mount")
+    await node.client.create(
+        "secrets", {"metadata": {"name": "tardy", "namespace": "default"}, "stringData": {"k": "v"}}
+    )
+    pod = await node.wait("mount", is_ready, 5)
+    assert await node.exec(pod, "cat", "/s/k") == "v"
+    await node.delete("mount")
+
+
+async def test_run_as_non_root_is_verified(node: Node) -> None:
+    context = {"securityContext": {"runAsNonRoot": True}}
+    await node.create(make_pod("root", "sleep", "1", container=context))
+    await node.create(make_pod("named", "sleep", "1", container={**context, "image": NON_ROOT}))
+    pod = await node.wait(
+        "root", lambda pod: state(pod).get("waiting", {}).get("reason") == "CreateContainerConfigError"
+    )
+    uid = pod["metadata"]["uid"]
+    text = f'container has runAsNonRoot and image will run as root (pod: "root_default({uid})", container: app)'
+    assert state(pod)["waiting"]["message"] == text
+    pod = await node.wait(
+        "named", lambda pod: state(pod).get("waiting", {}).get("reason") == "CreateContainerConfigError"
+    )
+    assert "image has non-numeric user (app), cannot verify user is non-root" in state(pod)["waiting"]["message"]
+    await node.delete("root")
+    await node.delete("named")
+
+
+async def test_a_liveness_failure_restarts_the_container(node: Node) -> None:
+    probe = {"exec": {"command": ["test", "-e", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 2}
+    pod = make_pod(
+        "live", "sh", "-c", "touch /tmp/ok; sleep 2; rm /tmp/ok; sleep 3600", container={"livenessProbe": probe}
+    )
+    await node.create(pod)
+    pod = await node.wait("live", lambda pod: pod["status"].get("containerStatuses", [{}])[0].get("restartCount") == 1)
+    events = await node.events("live")
+    assert ("Killing", "Container app failed liveness probe, will be restarted") in events
+    assert any(reason == "Unhealthy" and text.startswith("Liveness probe failed: ") for reason, text in events)
+    assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
+    await node.delete("live")
+
+
+async def test_readiness_follows_the_probe_and_startup_holds_it_back(node: Node) -> None:
+    container = {
+        "startupProbe": {
+            "exec": {"command": ["test", "-e", "/tmp/started"]},
+            "periodSeconds": 1,
+            "failureThreshold": 30,
+        },
+        "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1, "failureThreshold": 1},
+        "ports": [{"containerPort": 8080, "name": "web"}],
+    }
+    script = "sleep 1; touch /tmp/started; echo hello > /www/index.html; httpd -f -p 8080 -h /www"
+    await node.create(make_pod("ready", "sh", "-c", script, container=container))
+    pod = await node.wait("ready", lambda pod: "running" in state(pod))
+    assert pod["status"]["containerStatuses"][0]["started"] is False
+    pod = await node.wait("ready", is_ready)
+    assert pod["status"]["containerStatuses"][0]["started"] is True
+    await node.exec(pod, "rm", "/www/index.html")
+    pod = await node.wait("ready", lambda pod: not is_ready(pod))
+    conditions = {c["type"]: c for c in pod["status"]["conditions"]}
+    assert conditions["Ready"]["reason"] == "ContainersNotReady"
+    assert conditions["Ready"]["message"] == "containers with unready status: [app]"
+    assert ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404") in await node.events("ready")
+    await node.delete("ready")
+
+
+async def test_a_readiness_gate_holds_the_pod(node: Node) -> None:
+    await node.create(make_pod("gate", "sleep", "3600", readinessGates=[{"conditionType": "example.com/ok"}]))
+    pod = await node.wait("gate", lambda pod: "running" in state(pod))
+    pod = await node.wait(
+        "gate", lambda pod: any(c.get("reason") == "ReadinessGatesNotReady" for c in pod["status"]["conditions"])
+    )
+    condition = {"type": "example.com/ok", "status": "True"}
+    await node.client.patch(
+        "pods", "gate", {"status": {"conditions": [condition]}}, "default", type="strategic", subresource="status"
+    )
+    pod = await node.wait("gate", is_ready)
+    assert any(c["type"] == "example.com/ok" for c in pod["status"]["conditions"])
+    await node.delete("gate")
+
+
+async def test_post_start_runs_before_ready_and_pre_stop_before_the_end(node: Node) -> None:
+    host = node.options.root_dir.parent / "hooks"
+    lifecycle = {
+        "postStart": {"exec": {"command": ["sh", "-c", "echo start >> /data/log"]}},
+        "preStop": {"exec": {"command": ["sh", "-c", "echo stop >> /data/log"]}},
+    }
+    pod = make_pod("hooks", "sleep", "3600", container={"lifecycle": lifecycle}, terminationGracePeriodSeconds=3,
+                   volumes=[{"name": "d", "hostPath": {"path": str(host), "type": "DirectoryOrCreate"}}])  # fmt: skip
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "d", "mountPath": "/data"}]
+    await node.create(pod)
+    await node.wait("hooks", is_ready)
+    await node.delete("hooks")
+    assert (host / "log").read_text().split() == ["start", "stop"]
+
+
+async def test_the_grace_period_is_a_deadline_and_not_a_delay(node: Node) -> None:
+    quick = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
+    await node.create(make_pod("quick", "sh", "-c", quick, terminationGracePeriodSeconds=20))
+    await node.create(
+        make_pod(
+            "stubborn", "sh", "-c", "trap '' TERM; while true; do sleep 0.1; done", terminationGracePeriodSeconds=3
+        )
+    )
+    await node.wait("quick", is_ready)
+    await node.wait("stubborn", is_ready)
+    began = clock.monotonic()
+    await node.delete("quick")
+    assert clock.monotonic() - began < 2
+    began = clock.monotonic()
+    await node.delete("stubborn")
+    assert 2.5 < clock.monotonic() - began < 5
+
+
+async def test_a_shorter_grace_period_overtakes_a_longer_one(node: Node) -> None:
+    await node.create(
+        make_pod(
+            "overtake", "sh", "-c", "trap '' TERM; while true; do sleep 0.1; done", terminationGracePeriodSeconds=60
+        )
+    )
+    await node.wait("overtake", is_ready)
+    await node.client.delete("pods", "overtake", "default")
+    await clock.sleep(0.5)
+    began = clock.monotonic()
+    await node.delete("overtake", grace=1)
+    assert clock.monotonic() - began < 5
+
+
+async def test_termination_messages(node: Node) -> None:
+    await node.create(make_pod("message", "sh", "-c", "echo -n bye > /dev/termination-log", restartPolicy="Never"))
+    container = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    await node.create(
+        make_pod("fallback", "sh", "-c", "echo from the log; exit 1", restartPolicy="Never", container=container)
+    )
+    pod = await node.wait("message", lambda pod: "terminated" in state(pod))
+    assert state(pod)["terminated"]["message"] == "bye"
+    pod = await node.wait("fallback", lambda pod: "terminated" in state(pod))
+    assert state(pod)["terminated"]["message"] == "from the log\n"
+    await node.delete("message")
+    await node.delete("fallback")
+
+
+async def test_an_out_of_memory_kill_is_named(node: Node) -> None:
+    container = {"resources": {"limits": {"memory": "16Mi"}}}
+    await node.create(
+        make_pod("oom", "sh", "-c", "head -c 64m /dev/zero | tail", restartPolicy="Never", container=container)
+    )
+    pod = await node.wait("oom", lambda pod: "terminated" in state(pod))
+    assert state(pod)["terminated"]["reason"] == "OOMKilled"
+    await node.delete("oom")
+
+
+async def test_an_active_deadline_ends_the_pod(node: Node) -> None:
+    await node.create(make_pod("deadline", "sleep", "3600", activeDeadlineSeconds=1))
+    pod = await node.wait("deadline", lambda pod: pod["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert pod["status"]["message"] == "Pod was active on the node longer than the specified deadline"
+    await node.delete("deadline")
+
+
+async def test_a_pod_that_does_not_fit_is_rejected(node: Node) -> None:
+    container = {"resources": {"requests": {"cpu": "1000"}}}
+    await node.create(make_pod("toobig", "sleep", "1", container=container))
+    pod = await node.wait("toobig", lambda pod: pod["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "OutOfcpu"
+    assert pod["status"]["message"].startswith(
+        "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000000"
+    )
+    await node.delete("toobig")
+
+
+async def test_an_ephemeral_container_joins_a_running_pod(node: Node) -> None:
+    await node.create(make_pod("debug", "sleep", "3600"))
+    await node.wait("debug", is_ready)
+    extra = {"name": "shell", "image": BUSYBOX, "command": ["sh", "-c", "ps; sleep 3600"], "targetContainerName": "app"}
+    patch = {"spec": {"ephemeralContainers": [extra]}}
+    await node.client.patch("pods", "debug", patch, "default", type="strategic", subresource="ephemeralcontainers")
+    pod = await node.wait(
+        "debug", lambda pod: pod["status"].get("ephemeralContainerStatuses", [{}])[0].get("state", {}).get("running")
+    )
+    assert is_ready(pod)
+    await node.delete("debug")
+
+
+async def test_a_changed_image_replaces_the_container(node: Node) -> None:
+    await node.create(make_pod("image", "sleep", "3600"))
+    await node.wait("image", is_ready)
+    patch = {"spec": {"containers": [{"name": "app", "image": NON_ROOT}]}}
+    await node.client.patch("pods", "image", patch, "default", type="strategic")
+    pod = await node.wait(
+        "image", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    )
+    assert ("Killing", "Container app definition changed, will be restarted") in await node.events("image")
+    assert pod["status"]["containerStatuses"][0]["image"] == NON_ROOT
+    await node.delete("image")
