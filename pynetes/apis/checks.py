@@ -132,7 +132,9 @@ def label_selector(errors: Errors, selector: Mapping[str, Any] | None, path: str
                 errors.required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
         elif operator in ("Exists", "DoesNotExist"):
             if values:
-                errors.forbidden(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+                errors.forbidden(
+                    f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                )
         else:
             errors.invalid(f"{where}.operator", operator, "not a valid selector operator")
         key = requirement.get("key", "")

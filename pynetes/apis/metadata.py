@@ -115,7 +115,7 @@ def _owner_references(errors: Errors, references: list[Obj]) -> None:
                 errors.invalid(
                     "metadata.ownerReferences",
                     [_owner_text(each) for each in references],
-                    "Only one reference can have Controller set to true. Found \"true\" in references for "
+                    'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {reference.get('name', '')}",
                 )
                 continue
@@ -130,9 +130,7 @@ def _finalizers(errors: Errors, finalizers: list[str]) -> None:
     for index, finalizer in enumerate(finalizers):
         finalizer_name(errors, finalizer, f"metadata.finalizers[{index}]")
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
-        errors.invalid(
-            "metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set"
-        )
+        errors.invalid("metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
 
 
 def finalizer_name(errors: Errors, finalizer: str, path: str) -> None:
@@ -151,8 +149,7 @@ def _no_new_finalizers(errors: Errors, current: Obj, before: Obj) -> None:
         listed = ", ".join(f'"{each}"' for each in added)
         errors.forbidden(
             "metadata.finalizers",
-            "no new finalizers can be added if the object is being deleted, "
-            f"found new finalizers []string{{{listed}}}",
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
         )
 
 

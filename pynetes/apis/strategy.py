@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pynetes.apis import metadata, printing
-from pynetes.apis.checks import Errors, NameCheck
+from pynetes.apis.checks import Errors
 from pynetes.machinery import meta, names
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
@@ -39,7 +39,6 @@ class ScaleSpec:
 class Strategy:
     """The behaviour of one kind; see the module."""
 
-    name_check: ClassVar[NameCheck] = staticmethod(names.dns1123_subdomain)
     tracks_generation: ClassVar[bool] = False
     keeps_status_on_create: ClassVar[bool] = False
     initial_status: ClassVar[Mapping[str, Any] | None] = None
@@ -56,6 +55,11 @@ class Strategy:
         self.has_status = any(sub.name == "status" for sub in resource.subresources)
 
     # What kinds override.
+
+    @staticmethod
+    def name_check(text: str) -> list[str]:
+        """What is wrong with a name of this kind."""
+        return names.dns1123_subdomain(text)
 
     def default(self, obj: Obj) -> None:
         """Fill in what the client left out."""

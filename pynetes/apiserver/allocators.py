@@ -150,9 +150,7 @@ async def _named_address(tx: Transaction, text: str, ranges: list[Network], serv
     low, high = _bounds(inside) if inside is not None else (0, -1)
     if inside is None or not low <= int(address) - int(inside.network_address) <= high:
         shown = ",".join(str(network) for network in ranges)
-        raise AllocationError(
-            f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {shown}"
-        )
+        raise AllocationError(f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {shown}")
     if not await _take_address(tx, str(address), service):
         raise AllocationError(ALREADY.format("IP"))
     return str(address)
@@ -232,9 +230,7 @@ def _releaser(registry: Registry, address: str) -> Undo:
     return lambda: _release_address(registry, address)
 
 
-async def _addresses(
-    tx: Transaction, service: Obj, held: list[str], available: dict[str, list[Network]]
-) -> list[str]:
+async def _addresses(tx: Transaction, service: Obj, held: list[str], available: dict[str, list[Network]]) -> list[str]:
     spec = service["spec"]
     asked = list(spec.get("clusterIPs") or [])
     found: list[str] = []
@@ -253,9 +249,7 @@ async def _addresses(
             if not text:
                 raise errors.internal(f"failed to allocate a serviceIP: {error}") from None
             detail = f"failed to allocate IP {text}: {error}"
-            raise _fault(
-                meta.name(service), errors.invalid_value("spec.clusterIPs", asked, detail)
-            ) from None
+            raise _fault(meta.name(service), errors.invalid_value("spec.clusterIPs", asked, detail)) from None
         except ValueError:
             # No address at all: validation says so, after this hook.
             found.append(text)

@@ -1,6 +1,6 @@
 """Admission policies, written in CEL, and their bindings."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.admissionregistration import rules
@@ -82,7 +82,7 @@ class PolicyStrategy(Strategy):
 class ValidatingPolicyStrategy(PolicyStrategy):
     """A policy that may refuse."""
 
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("Validations", "integer", "How many validations it makes."),
@@ -229,4 +229,9 @@ def _actions(errors: Errors, actions: list[str]) -> None:
         if action in actions[:index]:
             errors.duplicate(f"{path}[{index}]", action)
     if "Deny" in actions and "Warn" in actions:
-        errors.invalid(path, actions, "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)")
+        errors.invalid(
+            path,
+            actions,
+            "must not contain both Deny and Warn (repeating the same validation failure information in the API "
+            "response and headers serves no purpose)",
+        )

@@ -90,9 +90,7 @@ def _webhook(errors: Errors, hook: Obj, path: str) -> None:
         errors.unsupported(f"{path}.sideEffects", effects, SIDE_EFFECTS)
     seconds = hook.get("timeoutSeconds")
     if seconds is not None and not 1 <= seconds <= 30:
-        errors.invalid(
-            f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds"
-        )
+        errors.invalid(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
     for field in ("namespaceSelector", "objectSelector"):
         checks.label_selector(errors, hook.get(field), f"{path}.{field}")
     rules.client_config(errors, hook.get("clientConfig") or {}, f"{path}.clientConfig")

@@ -1,6 +1,6 @@
 """The apiregistration group: API groups that other servers serve."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
@@ -10,15 +10,11 @@ from pynetes.machinery import meta, names
 from pynetes.machinery.meta import Obj
 
 
-def _any_name(name: str) -> list[str]:
-    return names.path_segment(name)
-
-
 class APIServiceStrategy(Strategy):
     """An API group's version and the server behind it."""
 
-    name_check = staticmethod(_any_name)
-    initial_status = {}
+    name_check = staticmethod(names.path_segment)
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("Service", description="The service that serves it; Local for this server."),
@@ -50,13 +46,19 @@ class APIServiceStrategy(Strategy):
                 "must be positive and less than 20000",
             )
         if not 0 < (spec.get("versionPriority") or 0) <= 1000:
-            errors.invalid("spec.versionPriority", spec.get("versionPriority") or 0, "must be positive and less than 1000")
+            errors.invalid(
+                "spec.versionPriority", spec.get("versionPriority") or 0, "must be positive and less than 1000"
+            )
         service = spec.get("service")
         if service is None:
             if spec.get("caBundle"):
-                errors.invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", "local APIServices may not have a caBundle")
+                errors.invalid(
+                    "spec.caBundle", f"{len(spec['caBundle'])} bytes", "local APIServices may not have a caBundle"
+                )
             if spec.get("insecureSkipTLSVerify"):
-                errors.invalid("spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify")
+                errors.invalid(
+                    "spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify"
+                )
             return
         for field in ("namespace", "name"):
             errors.present(f"spec.service.{field}", service.get(field))

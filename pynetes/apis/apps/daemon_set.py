@@ -1,6 +1,6 @@
 """Daemon sets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.apps import workload
@@ -27,7 +27,7 @@ _COUNTS = (
 class DaemonSetStrategy(workload.WorkloadStrategy):
     """A daemon set."""
 
-    initial_status = {
+    initial_status: ClassVar[Obj] = {
         "currentNumberScheduled": 0,
         "numberMisscheduled": 0,
         "desiredNumberScheduled": 0,

@@ -1,6 +1,6 @@
 """Deployments."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.apps import workload
@@ -20,7 +20,7 @@ STRATEGIES = ("Recreate", "RollingUpdate")
 class DeploymentStrategy(workload.WorkloadStrategy):
     """A deployment."""
 
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     scale = ScaleSpec()
     columns = (
         printing.NAME,

@@ -1,6 +1,6 @@
 """Replica sets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.apps import workload
@@ -16,7 +16,7 @@ from pynetes.machinery.meta import Obj
 class ReplicaSetStrategy(workload.WorkloadStrategy):
     """A replica set."""
 
-    initial_status = {"replicas": 0}
+    initial_status: ClassVar[Obj] = {"replicas": 0}
     scale = ScaleSpec()
     columns = (
         printing.NAME,

@@ -1,6 +1,6 @@
 """Stateful sets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.apps import workload
@@ -29,7 +29,7 @@ MUTABLE = (
 class StatefulSetStrategy(workload.WorkloadStrategy):
     """A stateful set."""
 
-    initial_status = {"replicas": 0, "availableReplicas": 0}
+    initial_status: ClassVar[Obj] = {"replicas": 0, "availableReplicas": 0}
     scale = ScaleSpec()
     columns = (
         printing.NAME,
@@ -111,7 +111,10 @@ class StatefulSetStrategy(workload.WorkloadStrategy):
     def warnings(self, obj: Obj) -> list[str]:
         found = super().warnings(obj)
         if (printing.spec(obj).get("revisionHistoryLimit") or 0) < 0:
-            found.append("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
+            found.append(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; "
+                "a value >= 0 is recommended"
+            )
         return found
 
     def row(self, obj: Obj) -> list[Any]:
@@ -130,9 +133,7 @@ def _strategy(errors: Errors, strategy: Obj) -> None:
         errors.required(path)
     elif kind == "OnDelete":
         if rolling is not None:
-            errors.invalid(
-                f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'"
-            )
+            errors.invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
     elif kind == "RollingUpdate":
         errors.non_negative(f"{path}.rollingUpdate.partition", (rolling or {}).get("partition"))
         unavailable = (rolling or {}).get("maxUnavailable")

@@ -1,6 +1,6 @@
 """Horizontal pod autoscalers, v2; v1 is checked as the v2 object it stands for."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
@@ -43,7 +43,7 @@ _MAX_PERIOD, _MAX_WINDOW = 1800, 3600
 class AutoscalerStrategy(Strategy):
     """A horizontal pod autoscaler."""
 
-    initial_status = {"desiredReplicas": 0}
+    initial_status: ClassVar[Obj] = {"desiredReplicas": 0}
     columns = (
         printing.NAME,
         column("Reference", description="What it scales."),
@@ -108,7 +108,7 @@ class AutoscalerStrategy(Strategy):
 class OldAutoscalerStrategy(AutoscalerStrategy):
     """The autoscaling/v1 form."""
 
-    initial_status = {"currentReplicas": 0, "desiredReplicas": 0}
+    initial_status: ClassVar[Obj] = {"currentReplicas": 0, "desiredReplicas": 0}
 
     def default(self, obj: Obj) -> None:
         fill(obj.setdefault("spec", {}), {"minReplicas": 1})
@@ -179,9 +179,7 @@ def _target(errors: Errors, kind: str, target: Obj, path: str) -> None:
             errors.invalid(f"{path}.{field}", amount, "must be positive")
     if kind in ("resource", "containerResource"):
         if utilization is None and average is None:
-            errors.required(
-                f"{path}.averageUtilization", "must set either a target raw value or a target utilization"
-            )
+            errors.required(f"{path}.averageUtilization", "must set either a target raw value or a target utilization")
         if utilization is not None and average is not None:
             errors.forbidden(f"{path}.averageValue", "may not set both a target raw value and a target utilization")
     elif kind == "pods":
@@ -240,13 +238,8 @@ def _shown(kind: str, source: Obj, now: Obj) -> str:
     if kind in ("resource", "containerResource") and target.get("averageValue") is None:
         used = now.get("averageUtilization")
         wanted = target.get("averageUtilization")
-        return (
-            f"{prefix}{unknown if used is None else f'{used}%'}/"
-            f"{'<auto>' if wanted is None else f'{wanted}%'}"
-        )
+        return f"{prefix}{unknown if used is None else f'{used}%'}/{'<auto>' if wanted is None else f'{wanted}%'}"
     if target.get("averageValue") is not None:
         suffix = " (avg)" if kind in ("external", "object") else ""
         return f"{prefix}{now.get('averageValue', unknown)}/{target['averageValue']}{suffix}"
     return f"{prefix}{now.get('value', unknown)}/{target.get('value', unknown)}"
-
-

@@ -1,7 +1,7 @@
 """Cron jobs."""
 
 import zoneinfo
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import metadata, printing
 from pynetes.apis.batch import schedule
@@ -30,7 +30,7 @@ class CronJobStrategy(Strategy):
     """A cron job."""
 
     tracks_generation = True
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("Schedule", description="When it runs."),
@@ -71,7 +71,9 @@ class CronJobStrategy(Strategy):
             if fault:
                 errors.invalid("spec.schedule", text, fault)
             if "TZ" in text:
-                errors.invalid("spec.schedule", text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+                errors.invalid(
+                    "spec.schedule", text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+                )
         for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
             errors.non_negative(f"spec.{field}", spec.get(field))
         policy = spec.get("concurrencyPolicy")
@@ -81,7 +83,9 @@ class CronJobStrategy(Strategy):
     def _template(self, errors: Errors, template: Obj) -> None:
         spec = template.get("spec") or {}
         validate_job_spec(errors, spec, "spec.jobTemplate.spec")
-        metadata.annotations(errors, (template.get("metadata") or {}).get("annotations"), "spec.jobTemplate.annotations")
+        metadata.annotations(
+            errors, (template.get("metadata") or {}).get("annotations"), "spec.jobTemplate.annotations"
+        )
         if spec.get("selector") is not None:
             errors.invalid("spec.jobTemplate.spec.selector", spec["selector"], "`selector` will be auto-generated")
         if spec.get("manualSelector"):
@@ -130,13 +134,14 @@ def _time_zone(errors: Errors, zone: str) -> None:
     if not zone:
         errors.invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string")
     elif zone.lower() == "local":
-        errors.invalid("spec.timeZone", zone, "timeZone must be an explicit time zone as defined in "
-                       "https://www.iana.org/time-zones")
+        errors.invalid(
+            "spec.timeZone",
+            zone,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        )
     elif zone not in _zones():
         errors.invalid("spec.timeZone", zone, f"unknown time zone {zone}")
 
 
 def _zones() -> set[str]:
     return zoneinfo.available_timezones()
-
-

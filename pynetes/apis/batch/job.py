@@ -4,7 +4,7 @@ A job's selector is made by the server from its own UID unless `manualSelector` 
 claim the same pods. `default_job_spec` and `validate_job_spec` serve cron jobs' templates too.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.apps import workload
@@ -51,7 +51,7 @@ class JobStrategy(Strategy):
     """A job."""
 
     tracks_generation = True
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     default_propagation = "Orphan"
     columns = (
         printing.NAME,
@@ -120,7 +120,9 @@ class JobStrategy(Strategy):
             errors.invalid("status.conditions", "", "cannot set Complete=True and Failed=true conditions")
         if status.get("completionTime") and "Complete" not in finished:
             errors.invalid(
-                "status.completionTime", status["completionTime"], "cannot set completionTime when there is no Complete=True condition"
+                "status.completionTime",
+                status["completionTime"],
+                "cannot set completionTime when there is no Complete=True condition",
             )
         for kind in ("Complete", "Failed"):
             if meta.is_condition_true(old, kind) and kind not in finished:
@@ -332,7 +334,9 @@ def _exit_codes(errors: Errors, codes: Obj, containers: set[Any], path: str) -> 
         errors.one_of(f"{path}.operator", operator, ("In", "NotIn"))
     name = codes.get("containerName")
     if name is not None and name not in containers:
-        errors.invalid(f"{path}.containerName", name, "must be one of the container or initContainer names in the pod template")
+        errors.invalid(
+            f"{path}.containerName", name, "must be one of the container or initContainer names in the pod template"
+        )
     if not values:
         errors.invalid(f"{path}.values", values, "at least one value is required")
     elif len(values) > _MAX_CODES:
@@ -363,7 +367,9 @@ def _success_policy(errors: Errors, spec: Obj, path: str) -> None:
         errors.non_negative(f"{where}.succeededCount", count)
         if count is not None and completions is not None and count > completions:
             errors.invalid(
-                f"{where}.succeededCount", count, f"must be less than or equal to {completions} (the number of specified completions)"
+                f"{where}.succeededCount",
+                count,
+                f"must be less than or equal to {completions} (the number of specified completions)",
             )
 
 
@@ -374,13 +380,17 @@ def _completions(errors: Errors, after: Obj, before: Obj) -> None:
     if before.get("completionMode") != "Indexed" or after.get("completions") is None:
         errors.unchanged("spec.completions", after.get("completions"), before.get("completions"))
     elif after.get("completions") != after.get("parallelism"):
-        errors.invalid("spec.completions", after.get("completions"), "can only be modified in tandem with spec.parallelism")
+        errors.invalid(
+            "spec.completions", after.get("completions"), "can only be modified in tandem with spec.parallelism"
+        )
 
 
 def _without_scheduling(template: Obj) -> Obj:
     """What of a suspended job's template must not change (KEP-2926)."""
     head = {
-        field: value for field, value in (template.get("metadata") or {}).items() if field not in ("labels", "annotations")
+        field: value
+        for field, value in (template.get("metadata") or {}).items()
+        if field not in ("labels", "annotations")
     }
     free = {"nodeSelector", "tolerations", "schedulingGates"}
     spec = {field: value for field, value in (template.get("spec") or {}).items() if field not in free}

@@ -7,8 +7,13 @@ The grammar is that of standard five-field cron with names, steps, ranges, lists
 from pynetes.machinery import clock
 
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-_DAYS = {name: number for number, name in enumerate("sun mon tue wed thu fri sat".split())}
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
+}
+_DAYS = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
 _WORDS: tuple[dict[str, int], ...] = ({}, {}, {}, _MONTHS, _DAYS)
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 

@@ -150,7 +150,7 @@ class ServiceAccountStrategy(Strategy):
         found = []
         if meta.annotations(obj).get("kubernetes.io/enforce-mountable-secrets"):
             found.append(
-                'metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate '
+                "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate "
                 "namespaces to isolate access to mounted secrets"
             )
         return found

@@ -245,7 +245,8 @@ def _env(errors: Errors, variables: list[Obj], spec: Obj, path: str) -> None:
             errors.invalid(
                 where,
                 "",
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` "
+                "or `fileKeyRef`",
             )
         elif variable.get("value"):
             errors.invalid(where, "", "may not be specified when `value` is not empty")
@@ -260,9 +261,7 @@ def _key_ref(errors: Errors, reference: Obj, where: str) -> None:
         errors.check(f"{where}.key", reference["key"], names.config_key(reference["key"]))
 
 
-def field_ref(
-    errors: Errors, reference: Obj, allowed: Collection[str], where: str
-) -> None:
+def field_ref(errors: Errors, reference: Obj, allowed: Collection[str], where: str) -> None:
     """A reference to one of the pod's own fields, or to one label or annotation by `['key']`."""
     if not errors.present(f"{where}.apiVersion", reference.get("apiVersion")):
         return
@@ -271,7 +270,9 @@ def field_ref(
         return
     if reference["apiVersion"] != "v1":
         errors.invalid(
-            f"{where}.fieldPath", field, f"error converting fieldPath: unsupported pod version: {reference['apiVersion']}"
+            f"{where}.fieldPath",
+            field,
+            f"error converting fieldPath: unsupported pod version: {reference['apiVersion']}",
         )
         return
     base, bracket, key = field.partition("['")
@@ -291,9 +292,7 @@ def field_ref(
         errors.unsupported(f"{where}.fieldPath", field, sorted(allowed))
 
 
-def resource_field_ref(
-    errors: Errors, reference: Obj, allowed: Collection[str], where: str, in_volume: bool
-) -> None:
+def resource_field_ref(errors: Errors, reference: Obj, allowed: Collection[str], where: str, in_volume: bool) -> None:
     """A reference to one of a container's resources."""
     if in_volume and not reference.get("containerName"):
         errors.required(f"{where}.containerName")
@@ -323,7 +322,9 @@ def _divisor(errors: Errors, resource: str, divisor: str, where: str) -> None:
             resource.partition(".")[2], "hugepages"
         )
         choices = "1m and 1" if what == "cpu" else ", ".join(_DIVISORS["memory"])
-        errors.invalid(f"{where}.divisor", divisor, f"only divisor's values {choices} are supported with the {kind} resource")
+        errors.invalid(
+            f"{where}.divisor", divisor, f"only divisor's values {choices} are supported with the {kind} resource"
+        )
 
 
 def _env_from(errors: Errors, sources: list[Obj], path: str) -> None:
@@ -342,9 +343,7 @@ def _env_from(errors: Errors, sources: list[Obj], path: str) -> None:
             errors.invalid(where, "", "may not have more than one field specified at a time")
 
 
-def _mounts(
-    errors: Errors, mounts: list[Obj], volumes: Mapping[str, Obj], container: Obj, path: str
-) -> None:
+def _mounts(errors: Errors, mounts: list[Obj], volumes: Mapping[str, Obj], container: Obj, path: str) -> None:
     seen: set[str] = set()
     device_paths = {device.get("devicePath") for device in container.get("volumeDevices") or []}
     device_names = {device.get("name") for device in container.get("volumeDevices") or []}
@@ -482,7 +481,9 @@ def _handler(errors: Errors, handler: Obj, kinds: tuple[str, ...], spec: Obj, pa
         seconds, limit = action.get("seconds", 0), spec.get("terminationGracePeriodSeconds") or 0
         if not 0 <= seconds <= limit:
             errors.invalid(
-                f"{where}.seconds", seconds, f"must be non-negative and less than terminationGracePeriodSeconds ({limit})"
+                f"{where}.seconds",
+                seconds,
+                f"must be non-negative and less than terminationGracePeriodSeconds ({limit})",
             )
 
 
@@ -521,9 +522,7 @@ def _security_context(errors: Errors, context: Obj | None, spec: Obj, path: str)
         if proc_mount not in ("Default", "Unmasked"):
             errors.unsupported(f"{path}.procMount", proc_mount, ("Default", "Unmasked"))
         if proc_mount == "Unmasked" and spec.get("hostUsers", True):
-            errors.invalid(
-                f"{path}.procMount", proc_mount, "`hostUsers` must be false to use `Unmasked`"
-            )
+            errors.invalid(f"{path}.procMount", proc_mount, "`hostUsers` must be false to use `Unmasked`")
     seccomp_profile(errors, context.get("seccompProfile"), f"{path}.seccompProfile")
     app_armor_profile(errors, context.get("appArmorProfile"), f"{path}.appArmorProfile")
     if context.get("allowPrivilegeEscalation") is False:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pynetes.apis import metadata, printing
-from pynetes.apis.checks import Errors, NameCheck
+from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names
@@ -17,7 +17,7 @@ FINALIZER = "kubernetes"
 class NamespaceStrategy(Strategy):
     """A namespace."""
 
-    name_check: NameCheck = staticmethod(names.dns1123_label)
+    name_check = staticmethod(names.dns1123_label)
     columns = (printing.NAME, column("Status", description="Active, or Terminating."), printing.AGE)
 
     def default(self, obj: Obj) -> None:

@@ -1,6 +1,6 @@
 """Persistent volumes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
@@ -66,7 +66,7 @@ def storage_class(obj: Obj) -> str:
 class PersistentVolumeStrategy(Strategy):
     """A persistent volume."""
 
-    initial_status = {"phase": "Pending"}
+    initial_status: ClassVar[Obj] = {"phase": "Pending"}
     columns = (
         printing.NAME,
         column("Capacity", description="How much it holds."),
@@ -114,9 +114,7 @@ class PersistentVolumeStrategy(Strategy):
             resource_validation.amount(errors, name, value, f"spec.capacity[{name}]")
             if quantity.milli(str(value)) <= 0:
                 errors.invalid(f"spec.capacity[{name}]", value, "must be greater than zero")
-        errors.one_of(
-            "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), RECLAIM_POLICIES
-        )
+        errors.one_of("spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), RECLAIM_POLICIES)
         if spec.get("volumeMode"):
             errors.one_of("spec.volumeMode", spec["volumeMode"], VOLUME_MODES)
         if (spec.get("nodeAffinity") or {}).get("required") is not None:
@@ -126,7 +124,9 @@ class PersistentVolumeStrategy(Strategy):
             errors.required("spec.nodeAffinity.required", "must specify required node constraints")
         self._source(errors, spec)
         if spec.get("storageClassName"):
-            errors.check("spec.storageClassName", spec["storageClassName"], names.dns1123_subdomain(spec["storageClassName"]))
+            errors.check(
+                "spec.storageClassName", spec["storageClassName"], names.dns1123_subdomain(spec["storageClassName"])
+            )
 
     def _source(self, errors: Errors, spec: Obj) -> None:
         given = [kind for kind in SOURCES if spec.get(kind) is not None]

@@ -1,7 +1,7 @@
 """Persistent volume claims."""
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -60,7 +60,7 @@ def _data_source(errors: Errors, source: Obj | None, path: str) -> None:
 class PersistentVolumeClaimStrategy(Strategy):
     """A claim. Its spec is fixed but for growing."""
 
-    initial_status = {"phase": "Pending"}
+    initial_status: ClassVar[Obj] = {"phase": "Pending"}
     columns = (
         printing.NAME,
         column("Status", description="Where it is in its life."),

@@ -145,4 +145,3 @@ class PodTemplateStrategy(Strategy):
             printing.label_set(labels),
             printing.age(obj),
         ]
-

@@ -245,7 +245,9 @@ def _resized(errors: Errors, after: Obj, before: Obj, path: str, kind: str) -> N
         return
     for side in ("limits", "requests"):
         now, then = new.get(side) or {}, old.get(side) or {}
-        fixed = {name for name in now.keys() | then.keys() if name not in _RESIZABLE and now.get(name) != then.get(name)}
+        fixed = {
+            name for name in now.keys() | then.keys() if name not in _RESIZABLE and now.get(name) != then.get(name)
+        }
         if fixed:
             errors.forbidden("spec", "only cpu and memory resources are mutable")
         for name in _RESIZABLE:

@@ -126,7 +126,9 @@ def _resource_claims(errors: Errors, claims: list[Obj], path: str) -> None:
         if not given:
             errors.invalid(where, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
         elif len(given) > 1:
-            errors.invalid(where, claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+            errors.invalid(
+                where, claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            )
         for kind in given:
             errors.check(f"{where}.{kind}", claim[kind], names.dns1123_subdomain(claim[kind]))
 
@@ -213,9 +215,7 @@ def _dns_config(errors: Errors, spec: Obj, path: str) -> None:
             errors.required(path, "must provide `dnsConfig` when `dnsPolicy` is None")
             return
         if not config.get("nameservers"):
-            errors.required(
-                f"{path}.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None"
-            )
+            errors.required(f"{path}.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
             return
     if config is None:
         return
@@ -254,9 +254,7 @@ def _os(errors: Errors, spec: Obj, path: str) -> None:
     errors.one_of(f"{path}.os.name", name, ("linux", "windows"))
     context = spec.get("securityContext") or {}
     if name == "linux" and context.get("windowsOptions") is not None:
-        errors.forbidden(
-            f"{path}.securityContext.windowsOptions", "windows options cannot be set for a linux pod"
-        )
+        errors.forbidden(f"{path}.securityContext.windowsOptions", "windows options cannot be set for a linux pod")
     if name == "windows":
         for field in _LINUX_ONLY:
             if spec.get(field) is not None and spec.get(field) is not False:

@@ -183,7 +183,12 @@ def _ports(spec: Obj, path: str) -> Iterator[str]:
                 )
             elif name:
                 by_name.setdefault(name, at)
-            same = (port.get("protocol"), port.get("containerPort"), port.get("hostPort"), port.get("hostIP"))
+            same: tuple[object, ...] = (
+                port.get("protocol"),
+                port.get("containerPort"),
+                port.get("hostPort"),
+                port.get("hostIP"),
+            )
             first = by_number.get(same) or own.get(same) or ""
             if first:
                 yield f"{at}: duplicate port definition with {first}"
@@ -198,5 +203,3 @@ def _with_paths(spec: Obj, path: str) -> Iterator[tuple[Obj, str]]:
     for index, container in enumerate(spec.get("initContainers") or []):
         if container.get("restartPolicy") == "Always":
             yield container, f"{path}.initContainers[{index}]"
-
-

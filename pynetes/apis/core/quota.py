@@ -1,6 +1,6 @@
 """Limit ranges and resource quotas."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -20,9 +20,7 @@ SCOPES = (
     "Terminating",
     "VolumeAttributesClass",
 )
-_POD_COMPUTE = frozenset(
-    {"pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
-)
+_POD_COMPUTE = frozenset({"pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 _CONTRADICTIONS = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 
 
@@ -40,7 +38,9 @@ class LimitRangeStrategy(Strategy):
             for source in (limit, item.get("min") or {}):
                 for name, value in source.items():
                     request.setdefault(name, value)
-            item.update({field: values for field, values in (("default", limit), ("defaultRequest", request)) if values})
+            item.update(
+                {field: values for field, values in (("default", limit), ("defaultRequest", request)) if values}
+            )
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         seen: set[str] = set()
@@ -80,7 +80,12 @@ _ORDER = (
     ("min", "max", "min", "min value {0} is greater than max value {1}"),
     ("min", "defaultRequest", "defaultRequest", "min value {0} is greater than default request value {1}"),
     ("defaultRequest", "max", "defaultRequest", "default request value {0} is greater than max value {1}"),
-    ("defaultRequest", "default", "defaultRequest", "default request value {0} is greater than default limit value {1}"),
+    (
+        "defaultRequest",
+        "default",
+        "defaultRequest",
+        "default request value {0} is greater than default limit value {1}",
+    ),
     ("min", "default", "default", "min value {0} is greater than default value {1}"),
     ("default", "max", "default", "default value {0} is greater than max value {1}"),
 )
@@ -107,7 +112,7 @@ def _ordered(errors: Errors, name: str, given: dict[str, dict[str, str]], path: 
 class ResourceQuotaStrategy(Strategy):
     """A limit on the sum of what a namespace uses."""
 
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("Request", description="Requests and counts: used of hard."),
@@ -136,7 +141,8 @@ class ResourceQuotaStrategy(Strategy):
     def row(self, obj: Obj) -> list[Any]:
         status = printing.status(obj)
         hard, used = status.get("hard") or {}, status.get("used") or {}
-        requests, limits = [], []
+        requests: list[str] = []
+        limits: list[str] = []
         for name in sorted(hard):
             text = f"{name}: {used.get(name, '0')}/{hard[name]}"
             (limits if name.startswith("limits") else requests).append(text)
@@ -192,11 +198,15 @@ def _scope_selector(errors: Errors, spec: Obj) -> None:
                 )
         if operator in ("In", "NotIn"):
             if not values:
-                errors.required(f"{path}.values", "must be atleast one value when `operator` is 'In' or 'NotIn' for scope selector")
+                errors.required(
+                    f"{path}.values", "must be atleast one value when `operator` is 'In' or 'NotIn' for scope selector"
+                )
         elif operator in ("Exists", "DoesNotExist"):
             if values:
                 errors.invalid(
-                    f"{path}.values", values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+                    f"{path}.values",
+                    values,
+                    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
                 )
         else:
             errors.invalid(f"{path}.operator", operator, "not a valid selector operator")

@@ -1,6 +1,6 @@
 """Replication controllers, the older replica sets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -16,7 +16,7 @@ class ReplicationControllerStrategy(Strategy):
 
     tracks_generation = True
     default_propagation = "Orphan"
-    initial_status = {"replicas": 0}
+    initial_status: ClassVar[Obj] = {"replicas": 0}
     scale = ScaleSpec()
     columns = (
         printing.NAME,
@@ -84,6 +84,4 @@ def restart_always(errors: Errors, template: Obj, path: str) -> None:
     if spec.get("restartPolicy") != "Always":
         errors.unsupported(f"{path}.spec.restartPolicy", spec.get("restartPolicy"), ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
-        errors.forbidden(
-            f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported"
-        )
+        errors.forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")

@@ -8,7 +8,7 @@ import copy
 from typing import Any
 
 from pynetes.apis import printing
-from pynetes.apis.checks import Errors, NameCheck
+from pynetes.apis.checks import Errors
 from pynetes.apis.core import service_validation
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.core.service_validation import externally_accessible, needs_health_check_port
@@ -24,7 +24,7 @@ _TRAFFIC_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 class ServiceStrategy(Strategy):
     """A service."""
 
-    name_check: NameCheck = staticmethod(names.dns1035_label)
+    name_check = staticmethod(names.dns1035_label)
     columns = (
         printing.NAME,
         column("Type", description="How the service is reached."),
@@ -98,9 +98,7 @@ class ServiceStrategy(Strategy):
                 "service.kubernetes.io/topology-mode instead"
             )
         if spec.get("externalIPs") and spec.get("type") == "ExternalName":
-            found.append(
-                f'spec.externalIPs is ignored when spec.type is "{spec["type"]}"'
-            )
+            found.append(f'spec.externalIPs is ignored when spec.type is "{spec["type"]}"')
         if spec.get("type") == "ExternalName" and spec.get("sessionAffinity") == "ClientIP":
             found.append("Session affinity cannot be used with ExternalName services")
         if spec.get("trafficDistribution") == "PreferClose":
@@ -172,10 +170,13 @@ def _normalize_addresses(spec: Obj, before: Obj) -> None:
 
 
 def _needs(kind: str, what: str) -> bool:
-    return kind in {
-        "clusterIP": ("ClusterIP", "NodePort", "LoadBalancer"),
-        "nodePort": ("NodePort", "LoadBalancer"),
-    }[what]
+    return (
+        kind
+        in {
+            "clusterIP": ("ClusterIP", "NodePort", "LoadBalancer"),
+            "nodePort": ("NodePort", "LoadBalancer"),
+        }[what]
+    )
 
 
 def _keep_allocated(spec: Obj, before: Obj) -> None:

@@ -199,7 +199,9 @@ def _cluster_ips(errors: Errors, spec: Obj) -> None:
             actual = "IPv6" if ":" in each else "IPv4"
             if actual != families[index]:
                 errors.invalid(
-                    f"spec.clusterIPs[{index}]", listed, f"expected an {families[index]} value as indicated by `ipFamilies[{index}]`"
+                    f"spec.clusterIPs[{index}]",
+                    listed,
+                    f"expected an {families[index]} value as indicated by `ipFamilies[{index}]`",
                 )
 
 
@@ -227,9 +229,7 @@ def _policies(errors: Errors, spec: Obj, kind: str) -> None:
     external, port = spec.get("externalTrafficPolicy") or "", spec.get("healthCheckNodePort") or 0
     if not externally_accessible(spec):
         if external:
-            errors.invalid(
-                "spec.externalTrafficPolicy", external, "may only be set for externally-accessible services"
-            )
+            errors.invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services")
     else:
         if not external:
             errors.required("spec.externalTrafficPolicy")

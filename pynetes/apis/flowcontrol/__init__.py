@@ -1,6 +1,6 @@
 """The flowcontrol group: which requests wait for which."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
@@ -14,7 +14,23 @@ LEVEL_TYPES = ("Exempt", "Limited")
 _LIMITED: Obj = {"nominalConcurrencyShares": 30, "lendablePercent": 0}
 _QUEUING: Obj = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
 _VERBS = frozenset(
-    "* create delete deletecollection get list patch proxy update watch connect head options post put".split()
+    [
+        "*",
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "proxy",
+        "update",
+        "watch",
+        "connect",
+        "head",
+        "options",
+        "post",
+        "put",
+    ]
 )
 
 
@@ -22,7 +38,7 @@ class FlowSchemaStrategy(Strategy):
     """A flow schema."""
 
     tracks_generation = True
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("PriorityLevel", description="The priority level its requests get."),
@@ -45,7 +61,9 @@ class FlowSchemaStrategy(Strategy):
         if precedence > MAX_PRECEDENCE:
             errors.invalid("spec.matchingPrecedence", precedence, f"must not be greater than {MAX_PRECEDENCE}")
         if precedence == 1 and meta.name(obj) != "exempt":
-            errors.invalid("spec.matchingPrecedence", precedence, "only the schema named 'exempt' may have matchingPrecedence 1")
+            errors.invalid(
+                "spec.matchingPrecedence", precedence, "only the schema named 'exempt' may have matchingPrecedence 1"
+            )
         method = spec.get("distinguisherMethod")
         if method is not None and method.get("type") not in ("ByNamespace", "ByUser"):
             errors.unsupported("spec.distinguisherMethod", method.get("type") or "", ("ByNamespace", "ByUser"))
@@ -93,7 +111,9 @@ def _rule(errors: Errors, rule: Obj, path: str) -> None:
             if not each.get(field):
                 errors.required(f"{where}.{field}", f"resource rules must supply at least one {what}")
         if not each.get("namespaces") and not each.get("clusterScope"):
-            errors.required(f"{where}.namespaces", "resource rules that are not cluster scoped must supply at least one namespace")
+            errors.required(
+                f"{where}.namespaces", "resource rules that are not cluster scoped must supply at least one namespace"
+            )
     for index, each in enumerate(others):
         where = f"{path}.nonResourceRules[{index}]"
         _verbs(errors, each.get("verbs") or [], f"{where}.verbs")
@@ -114,7 +134,7 @@ class PriorityLevelStrategy(Strategy):
     """A priority level."""
 
     tracks_generation = True
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
         column("Type", description="Limited, or Exempt."),
@@ -205,4 +225,3 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "flowschemas.flowcontrol.apiserver.k8s.io": FlowSchemaStrategy,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": PriorityLevelStrategy,
 }
-

@@ -1,9 +1,9 @@
 """Addresses of services as objects: which are taken, and from which ranges."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
-from pynetes.apis.checks import Errors, NameCheck
+from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names
@@ -21,7 +21,7 @@ def canonical_ip(text: str) -> list[str]:
 class IPAddressStrategy(Strategy):
     """One address, and what has it."""
 
-    name_check: NameCheck = staticmethod(canonical_ip)
+    name_check = staticmethod(canonical_ip)
     columns = (printing.NAME, column("ParentRef", description="What has the address."), printing.AGE)
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
@@ -57,13 +57,13 @@ def _parent(reference: Obj) -> str:
     parts = [reference.get("resource", ""), reference.get("namespace", ""), reference.get("name", "")]
     text = "/".join(part for part in parts if part)
     group = reference.get("group")
-    return f"{parts[0]}.{group}{text[len(parts[0]):]}" if group else text
+    return f"{parts[0]}.{group}{text[len(parts[0]) :]}" if group else text
 
 
 class ServiceCIDRStrategy(Strategy):
     """A range that services get addresses from."""
 
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (printing.NAME, column("CIDRs", description="The ranges."), printing.AGE)
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
@@ -82,10 +82,14 @@ class ServiceCIDRStrategy(Strategy):
             families.append(network.version)
             if str(network.network) != text:
                 errors.invalid(
-                    f"spec.cidrs[{index}]", text, f"must be in canonical form (\"{network.network}\")".replace('\\"', '"')
+                    f"spec.cidrs[{index}]", text, f'must be in canonical form ("{network.network}")'.replace('\\"', '"')
                 )
         if len(families) == 2 and families[0] == families[1]:
-            errors.invalid("spec.cidrs", cidrs, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64")
+            errors.invalid(
+                "spec.cidrs",
+                cidrs,
+                "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+            )
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         errors.unchanged(

@@ -1,6 +1,6 @@
 """Ingresses and their classes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
@@ -21,7 +21,7 @@ class IngressStrategy(Strategy):
     """An ingress."""
 
     tracks_generation = True
-    initial_status = {"loadBalancer": {}}
+    initial_status: ClassVar[Obj] = {"loadBalancer": {}}
     columns = (
         printing.NAME,
         column("Class", description="Who serves it."),
@@ -85,9 +85,7 @@ class IngressStrategy(Strategy):
     def warnings(self, obj: Obj) -> list[str]:
         found = []
         if CLASS_ANNOTATION in meta.annotations(obj):
-            found.append(
-                f'annotation "{CLASS_ANNOTATION}" is deprecated, please use \'spec.ingressClassName\' instead'
-            )
+            found.append(f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead")
         return found
 
     def row(self, obj: Obj) -> list[Any]:

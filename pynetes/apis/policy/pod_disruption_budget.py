@@ -1,6 +1,6 @@
 """Pod disruption budgets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -17,7 +17,12 @@ class PodDisruptionBudgetStrategy(Strategy):
 
     tracks_generation = True
     allow_unconditional_update = False
-    initial_status = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}
+    initial_status: ClassVar[Obj] = {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    }
     columns = (
         printing.NAME,
         column("Min Available", description="Pods that must stay available."),

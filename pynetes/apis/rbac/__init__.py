@@ -3,7 +3,7 @@
 from typing import Any
 
 from pynetes.apis import checks, printing
-from pynetes.apis.checks import Errors, NameCheck
+from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names
@@ -15,7 +15,7 @@ GROUP = "rbac.authorization.k8s.io"
 class RoleStrategy(Strategy):
     """A role in a namespace."""
 
-    name_check: NameCheck = staticmethod(names.path_segment)
+    name_check = staticmethod(names.path_segment)
     allow_create_on_update = True
     columns = (printing.NAME, column("Created At", "date", "When the object was created."))
 
@@ -58,7 +58,7 @@ def _rule(errors: Errors, rule: Obj, namespaced: bool, path: str) -> None:
 class BindingStrategy(Strategy):
     """A role binding, in a namespace or for the whole cluster."""
 
-    name_check: NameCheck = staticmethod(names.path_segment)
+    name_check = staticmethod(names.path_segment)
     allow_create_on_update = True
     columns = (
         printing.NAME,

@@ -1,6 +1,6 @@
 """The resource group: devices, and claims on them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -39,7 +39,9 @@ def validate_claim_spec(errors: Errors, spec: Obj, path: str) -> None:
         if exact is None and not several:
             errors.required(where, "exactly one of `exactly` or `firstAvailable` is required")
         elif exact is not None and several:
-            errors.invalid(where, "", "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set")
+            errors.invalid(
+                where, "", "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set"
+            )
         if exact is not None:
             _exact(errors, exact, f"{where}.exactly")
         for position, each in enumerate(several):
@@ -64,7 +66,7 @@ def _exact(errors: Errors, request: Obj, path: str) -> None:
 class ResourceClaimStrategy(Strategy):
     """A claim on devices."""
 
-    initial_status = {}
+    initial_status: ClassVar[Obj] = {}
     columns = (printing.NAME, column("State", description="What became of it."), printing.AGE)
 
     def default(self, obj: Obj) -> None:
@@ -140,7 +142,9 @@ class ResourceSliceStrategy(Strategy):
             errors.check("spec.driver", driver, names.dns1123_subdomain(driver))
         errors.present("spec.pool.name", pool.get("name"))
         if (pool.get("resourceSliceCount") or 0) <= 0:
-            errors.invalid("spec.pool.resourceSliceCount", pool.get("resourceSliceCount") or 0, "must be greater than zero")
+            errors.invalid(
+                "spec.pool.resourceSliceCount", pool.get("resourceSliceCount") or 0, "must be greater than zero"
+            )
         errors.non_negative("spec.pool.generation", pool.get("generation"))
         places = [f for f in ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection") if spec.get(f)]
         if len(places) != 1:

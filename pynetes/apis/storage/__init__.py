@@ -1,6 +1,6 @@
 """The storage group: classes of volumes, their drivers, and where volumes are attached."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
@@ -258,7 +258,7 @@ class CSIStorageCapacityStrategy(Strategy):
 class VolumeAttachmentStrategy(Strategy):
     """The wish that a volume be attached to a node."""
 
-    initial_status = {"attached": False}
+    initial_status: ClassVar[Obj] = {"attached": False}
     columns = (
         printing.NAME,
         column("Attacher", "string", "Who attaches it."),

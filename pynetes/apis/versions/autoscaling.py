@@ -78,9 +78,7 @@ def to_v2(obj: Obj) -> Obj:
     used = status.pop("currentCPUUtilizationPercentage", None)
     current = [_new_metric(metric, "current") for metric in notes[CURRENT_METRICS] or []]
     if used is not None and not any(_cpu_utilization(metric, "current") is not None for metric in current):
-        current.insert(
-            0, {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": used}}}
-        )
+        current.insert(0, {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": used}}})
     if current:
         status["currentMetrics"] = current
     if notes[CONDITIONS]:

@@ -65,9 +65,7 @@ async def _bind(request: Request, server: "ApiServer", binding: Obj, ctx: Contex
         raise errors.invalid("", "Binding", name, faults)
     await server.registry.validate(attributes, ctx)
     quiet = Context(ctx.user, ctx.dry_run, ctx.field_manager, skip_admission=True)
-    await server.registry.update(
-        PODS, namespace, name, lambda pod: assign(pod, binding), quiet, subresource="binding"
-    )
+    await server.registry.update(PODS, namespace, name, lambda pod: assign(pod, binding), quiet, subresource="binding")
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return negotiate.object_response(request, status, 201)
 
