@@ -147,7 +147,7 @@ class World:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def eventually(self, check: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
-        """Wait until `check` returns something true; a StatusError or AssertionError counts as not yet."""
+        """Wait until `check` returns something true; what is not there yet may raise."""
         end = clock.monotonic() + seconds
         last: Any = None
         while True:
@@ -155,7 +155,7 @@ class World:
                 last = await check()
                 if last:
                     return last
-            except (StatusError, AssertionError) as error:
+            except (StatusError, AssertionError, ValueError, KeyError) as error:
                 last = error
             if clock.monotonic() > end:
                 raise AssertionError(f"still not so after {seconds} s: {last!r}")
@@ -165,7 +165,7 @@ class World:
         return await self.client.create(resource, obj, None if "namespace" in obj["metadata"] else self.namespace)
 
     async def get(self, resource: str, name: str) -> Obj:
-        return await self.client.get(resource, name, self.namespace)
+        return await self.client.get(resource, name, None if resource in ("namespaces", "nodes") else self.namespace)
 
     async def patch(self, resource: str, name: str, patch: Obj) -> Obj:
         return await self.client.patch(resource, name, patch, self.namespace)
