@@ -5,8 +5,8 @@ transaction and one fsync), and tells the event loop, which publishes them in or
 writers share each fsync, an acknowledged write survives `kill -9`, and nobody sees a write that might be lost.
 
 The thread shares the interpreter with the event loop. A loop that is never idle releases it only for moments, too
-short for another thread to notice before the default switch interval ends, and so could keep the committer waiting for
-seconds. With an interval shorter than the loop's turns the committer gets its share (`_SWITCH_INTERVAL`).
+short for another thread to catch, and could keep the committer waiting for seconds. So when the batches make no headway
+for `_PATIENCE`, the loop's thread sleeps until they do (`_make_way`).
 
 If a batch cannot be committed (disk full), it and everything queued behind it — computed from states that will never
 be — fail together, and the store stands where the last good batch left it.
@@ -22,7 +22,6 @@ import functools
 import logging
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +53,7 @@ _VERSION = 1
 _COLUMNS = 7
 _BATCH_LIMIT = 256  # rows in one transaction
 _DELETE_LIMIT = 1000  # superseded rows deleted in one transaction, between batches
-_SWITCH_INTERVAL = 20e-6  # seconds; for the whole process
+_PATIENCE = 0.002  # seconds, of the machine's time: this is about threads
 _encode = msgspec.json.encode
 _decode_map = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -89,10 +88,12 @@ class SqliteStore(MemoryStore):
         self._assigned = self._index.revision
         self._writers: dict[int, asyncio.Future[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = self._heard = 0  # batches whose fate the committer has told, and the loop has heard
+        self._watched: int | None = None  # batches heard when the wait for headway began; None: nobody waits
+        self._headway = threading.Event()
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._queue.put(_Compaction(self._index.compacted, dead))
         self._committer = _Committer(self._db, self._queue, self._from_thread)
-        sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self._committer.start()
 
     async def close(self) -> None:
@@ -111,18 +112,41 @@ class SqliteStore(MemoryStore):
         self._pending[event.record.key] = (event.record.revision, None if deleted else event.record)
         self._writers[event.record.revision] = written
         self._queue.put(event)
+        if self._watched is None:
+            self._watch_headway()
         await written
 
     def _compact(self, revision: int) -> None:
         self._queue.put(_Compaction(revision, list(self._index.forget(revision))))
 
+    def _watch_headway(self) -> None:
+        assert self._loop is not None, "only a write needs headway"
+        self._watched = self._heard
+        self._loop.call_later(_PATIENCE, self._make_way)
+
+    def _make_way(self) -> None:
+        """Let the committer have the interpreter, if a busy loop has kept it waiting."""
+        if not self._writers:
+            self._watched = None
+            return
+        self._headway.clear()
+        if self._told == self._heard == self._watched:
+            self._headway.wait(_PATIENCE)
+        self._watch_headway()
+
     def _from_thread(self, events: list[Event], error: Exception | None) -> None:
         """Called in the thread with the fate of a batch."""
         assert self._loop is not None, "a batch was committed that nobody wrote"
+        self._told += 1
+        self._headway.set()
+        self._loop.call_soon_threadsafe(self._hear, events, error)
+
+    def _hear(self, events: list[Event], error: Exception | None) -> None:
+        self._heard += 1
         if error is None:
-            self._loop.call_soon_threadsafe(self._acknowledge, events)
+            self._acknowledge(events)
         else:
-            self._loop.call_soon_threadsafe(self._roll_back, error)
+            self._roll_back(error)
 
     def _acknowledge(self, events: list[Event]) -> None:
         for event in events:
