@@ -43,7 +43,7 @@ class _End(asyncio.Protocol):
             self.peer.write(data)
 
     def eof_received(self) -> bool:
-        if self.peer is not None and self.peer.can_write_eof():
+        if self.peer is not None and not self.peer.is_closing() and self.peer.can_write_eof():
             self.peer.write_eof()
             return True
         return False
