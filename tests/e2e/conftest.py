@@ -75,8 +75,8 @@ class Cluster:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        documents = "\n---\n".join(json.dumps(each) for each in objects)
-        self.kubectl("apply", "-f", "-", stdin=documents)
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
 
     def popen(self, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
         command = [self.kubectl_binary, "-n", self.namespace, *arguments]
@@ -86,7 +86,9 @@ class Cluster:
         self.kubectl("wait", f"--for={condition}", *what, f"--timeout={seconds}s", timeout=seconds + 30)
 
     def pid(self, component: str) -> int:
-        return int(self.directory.joinpath(self.name, "run", f"{component}.pid").read_text())
+        """The component's process, or 0 while it has none."""
+        file = self.directory / self.name / "run" / f"{component}.pid"
+        return int(file.read_text()) if file.exists() else 0
 
     def diagnose(self) -> str:
         parts = [self.kubectl("get", "pods,events", "-o", "wide", ok=False)]
