@@ -33,12 +33,15 @@ from pynetes.controllers.node_ipam import NodeIpamController
 from pynetes.controllers.node_lifecycle import NodeLifecycleController
 from pynetes.controllers.options import Options, parse
 from pynetes.controllers.podgc import PodGarbageCollector
+from pynetes.controllers.protection import ClaimProtection, VolumeProtection
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from pynetes.controllers.resource_quota import ResourceQuotaController
 from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
 from pynetes.controllers.serviceaccount_token import ServiceAccountTokenController
 from pynetes.controllers.statefulset import StatefulSetController
 from pynetes.controllers.taint_eviction import TaintEvictionController
 from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
+from pynetes.controllers.volume_binder import VolumeBinder
 from pynetes.machinery import logs, meta
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CertificateCleaner,
     ClusterRoleAggregationController,
     TTLAfterFinishedController,
+    ResourceQuotaController,
+    VolumeBinder,
+    ClaimProtection,
+    VolumeProtection,
     GarbageCollector,
 )
 
