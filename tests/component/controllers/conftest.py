@@ -165,7 +165,9 @@ class World:
         return await self.client.create(resource, obj, None if "namespace" in obj["metadata"] else self.namespace)
 
     async def get(self, resource: str, name: str) -> Obj:
-        return await self.client.get(resource, name, None if resource in ("namespaces", "nodes") else self.namespace)
+        return await self.client.get(
+            resource, name, None if resource in ("namespaces", "nodes", "persistentvolumes") else self.namespace
+        )
 
     async def patch(self, resource: str, name: str, patch: Obj) -> Obj:
         return await self.client.patch(resource, name, patch, self.namespace)

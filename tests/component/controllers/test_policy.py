@@ -1,0 +1,145 @@
+"""Budgets, quotas, volumes, and what keeps them true."""
+
+from typing import Any
+
+from pynetes.machinery import meta
+
+World = Any
+BUDGETS = "poddisruptionbudgets.policy"
+
+
+async def test_a_budget_counts_what_may_be_evicted(world: World, deployment: Any) -> None:
+    spec = {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}
+    await world.create(BUDGETS, {"metadata": {"name": "b"}, "spec": spec})
+    await world.create("deployments.apps", deployment(replicas=3))
+
+    async def counted() -> Any:
+        status = (await world.get(BUDGETS, "b"))["status"]
+        return status if status["currentHealthy"] == 3 else None
+
+    status = await world.eventually(counted)
+    assert status["disruptionsAllowed"] == 1
+    assert status["desiredHealthy"] == 2
+    assert status["expectedPods"] == 3
+    (condition,) = status["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == (
+        "DisruptionAllowed",
+        "True",
+        "SufficientPods",
+    )
+
+
+async def test_a_budget_in_percent_counts_by_the_controllers_scale(world: World, deployment: Any) -> None:
+    spec = {"maxUnavailable": "50%", "selector": {"matchLabels": {"app": "web"}}}
+    world.nodes.script = lambda pod: "NotReady"
+    await world.create(BUDGETS, {"metadata": {"name": "b"}, "spec": spec})
+    await world.create("deployments.apps", deployment(replicas=4))
+
+    async def counted() -> bool:
+        status = (await world.get(BUDGETS, "b"))["status"]
+        return (status["expectedPods"], status["desiredHealthy"], status["disruptionsAllowed"]) == (4, 2, 0)
+
+    await world.eventually(counted)
+
+
+async def test_a_quota_is_counted_when_made_and_when_things_go(world: World) -> None:
+    await world.create("configmaps", {"metadata": {"name": "a"}})
+    hard = {"pods": "5", "requests.cpu": "2", "configmaps": "10", "count/deployments.apps": "1"}
+    resources = {"requests": {"cpu": "500m"}}
+    pod = {"containers": [{"name": "app", "image": "a", "resources": resources}]}
+    await world.create("pods", {"metadata": {"name": "p"}, "spec": pod})
+    await world.create("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+
+    async def used(**wanted: str) -> bool:
+        status = (await world.get("resourcequotas", "q"))["status"]
+        return status["hard"] == hard and wanted.items() <= status["used"].items()
+
+    first = {"pods": "1", "requests.cpu": "500m", "configmaps": "2", "count/deployments.apps": "0"}
+    await world.eventually(lambda: used(**first))
+    await world.client.delete("pods", "p", "default")
+    await world.client.delete("configmaps", "a", "default")
+    await world.eventually(lambda: used(pods="0", configmaps="1"))
+
+
+def volume(name: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
+    wanted = {
+        "capacity": {"storage": size},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": f"/srv/{name}"},
+        **spec,
+    }
+    return {"metadata": {"name": name}, "spec": wanted}
+
+
+def claim(name: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **spec}
+    return {"metadata": {"name": name}, "spec": {"storageClassName": "", **wanted}}
+
+
+async def test_a_claim_is_bound_to_the_smallest_volume_that_fits(world: World) -> None:
+    for name, size in (("tiny", "1Gi"), ("big", "9Gi"), ("right", "5Gi")):
+        await world.client.create("persistentvolumes", volume(name, size))
+    await world.create("persistentvolumeclaims", claim("c", "4Gi"))
+
+    async def bound() -> Any:
+        found = await world.get("persistentvolumeclaims", "c")
+        return found if found.get("status", {}).get("phase") == "Bound" else None
+
+    found = await world.eventually(bound)
+    assert found["spec"]["volumeName"] == "right"
+    assert found["status"]["capacity"] == {"storage": "5Gi"}
+    assert found["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"] == "yes"
+    chosen = await world.client.get("persistentvolumes", "right")
+    assert chosen["status"]["phase"] == "Bound"
+    assert chosen["spec"]["claimRef"]["uid"] == meta.uid(found)
+    other = await world.client.get("persistentvolumes", "tiny")
+    assert other["status"]["phase"] == "Available"
+
+
+async def test_a_retained_volume_is_released_when_its_claim_goes(world: World) -> None:
+    await world.client.create("persistentvolumes", volume("v"))
+    await world.create("persistentvolumeclaims", claim("c"))
+
+    async def phase(wanted: str) -> bool:
+        return (await world.client.get("persistentvolumes", "v"))["status"]["phase"] == wanted
+
+    await world.eventually(lambda: phase("Bound"))
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    await world.eventually(lambda: phase("Released"))
+
+
+async def test_a_claim_in_use_is_kept_until_its_pod_is_gone(world: World) -> None:
+    await world.create("persistentvolumeclaims", claim("c"))
+    source = {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}
+    spec = {"containers": [{"name": "app", "image": "a"}], "volumes": [source], "nodeName": "node-1"}
+    await world.create("pods", {"metadata": {"name": "p"}, "spec": spec})
+
+    async def protected() -> bool:
+        found = await world.get("persistentvolumeclaims", "c")
+        return "kubernetes.io/pvc-protection" in (found["metadata"].get("finalizers") or [])
+
+    await world.eventually(protected)
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    assert meta.is_deleting(await world.get("persistentvolumeclaims", "c"))
+    await world.client.delete("pods", "p", "default")
+    await world.eventually(lambda: world.gone("persistentvolumeclaims", "c"))
+
+
+async def test_a_claim_without_class_or_volume_says_why_it_waits(world: World) -> None:
+    await world.create("persistentvolumeclaims", claim("c"))
+    assert await world.eventually(lambda: world.events("FailedBinding")) == [
+        "no persistent volumes available for this claim and no storage class is set"
+    ]
+
+
+async def test_aggregated_roles_collect_the_rules_they_select(world: World) -> None:
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    roles = "clusterroles.rbac.authorization.k8s.io"
+    selector = {"clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]}
+    await world.client.create(roles, {"metadata": {"name": "all"}, "aggregationRule": selector, "rules": []})
+    await world.client.create(roles, {"metadata": {"name": "part", "labels": {"to": "all"}}, "rules": [rule]})
+
+    async def collected() -> bool:
+        return (await world.client.get(roles, "all"))["rules"] == [rule]
+
+    await world.eventually(collected)
