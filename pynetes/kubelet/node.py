@@ -205,6 +205,7 @@ class NodeReporter:
         created = await self._client.create("nodes", node)
         self.labels = meta.labels(created)
         self._events.event(self.reference, "Normal", "Starting", "Starting kubelet.")
+        self._tell_changes({}, node["status"])
 
     def _labels(self) -> dict[str, str]:
         arch = machine.architecture()

@@ -45,7 +45,8 @@ class _End(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.peer is not None and not self.peer.is_closing() and self.peer.can_write_eof():
             self.peer.write_eof()
-            return True
+            # Half-open only where the transport can be: over TLS it cannot.
+            return self.transport is not None and self.transport.get_extra_info("sslcontext") is None
         return False
 
     def pause_writing(self) -> None:

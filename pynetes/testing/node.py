@@ -95,13 +95,14 @@ class Node:
     server: RunningApiServer
     containerd: Containerd
     options: Options
+    kubelet_client: Client
     kubelet: Kubelet
     task: asyncio.Task[None]
 
     async def restart_kubelet(self) -> None:
         """As a crash would: everything in memory is lost, containers run on."""
         await self.stop_kubelet()
-        self.kubelet = Kubelet(self.options, self.client)
+        self.kubelet = Kubelet(self.options, self.kubelet_client)
         self.task = asyncio.ensure_future(self.kubelet.run())
 
     async def stop_kubelet(self) -> None:
@@ -204,8 +205,10 @@ async def running_node() -> AsyncIterator[Node]:
                     tls_private_key_file=str(key),
                     client_ca_file=str(server.ca_file),
                 )
-                kubelet = Kubelet(options, client)
-                made = Node(client, server, containerd, options, kubelet, asyncio.ensure_future(kubelet.run()))
+                identity = server.client("system:node:node-1", ("system:nodes",))
+                kubelet = Kubelet(options, identity)
+                task = asyncio.ensure_future(kubelet.run())
+                made = Node(client, server, containerd, options, identity, kubelet, task)
                 await _ready(made)
                 yield made
                 await made.stop_kubelet()
