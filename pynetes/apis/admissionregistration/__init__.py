@@ -1,20 +1,22 @@
-"""The admissionregistration group: webhooks and policies that admission calls."""
+"""The admissionregistration.k8s.io group: webhooks and policies that requests must pass."""
 
-from pynetes.apis.admissionregistration.policies import (
-    MutatingPolicyStrategy,
+from pynetes.apis.admissionregistration.admission_policy import (
+    MutatingAdmissionPolicyStrategy,
     PolicyBindingStrategy,
-    ValidatingPolicyStrategy,
+    ValidatingAdmissionPolicyBindingStrategy,
+    ValidatingAdmissionPolicyStrategy,
 )
-from pynetes.apis.admissionregistration.webhooks import MutatingWebhookStrategy, ValidatingWebhookStrategy
+from pynetes.apis.admissionregistration.webhook_configuration import (
+    MutatingWebhookConfigurationStrategy,
+    WebhookConfigurationStrategy,
+)
 from pynetes.apis.strategy import Strategy
 
-_GROUP = "admissionregistration.k8s.io"
-
 STRATEGIES: dict[str, type[Strategy]] = {
-    f"mutatingadmissionpolicies.{_GROUP}": MutatingPolicyStrategy,
-    f"mutatingadmissionpolicybindings.{_GROUP}": PolicyBindingStrategy,
-    f"mutatingwebhookconfigurations.{_GROUP}": MutatingWebhookStrategy,
-    f"validatingadmissionpolicies.{_GROUP}": ValidatingPolicyStrategy,
-    f"validatingadmissionpolicybindings.{_GROUP}": PolicyBindingStrategy,
-    f"validatingwebhookconfigurations.{_GROUP}": ValidatingWebhookStrategy,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": MutatingAdmissionPolicyStrategy,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": PolicyBindingStrategy,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": MutatingWebhookConfigurationStrategy,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": ValidatingAdmissionPolicyStrategy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": ValidatingAdmissionPolicyBindingStrategy,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WebhookConfigurationStrategy,
 }

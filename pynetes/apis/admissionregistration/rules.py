@@ -1,135 +1,188 @@
-"""What webhooks and policies share: the rules that say which requests they are for, and how a webhook is reached."""
+"""What webhooks and policies have in common: which requests they are for, and how a webhook is called."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from pynetes.apis import checks
 from pynetes.apis.checks import Errors
 from pynetes.machinery import names
 from pynetes.machinery.meta import Obj
 
-OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-SCOPES = ("*", "Cluster", "Namespaced")
 FAILURE_POLICIES = ("Fail", "Ignore")
 MATCH_POLICIES = ("Equivalent", "Exact")
-MAX_CONDITIONS = 64
+SCOPES = ("*", "Cluster", "Namespaced")
+OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+REINVOCATION_POLICIES = ("IfNeeded", "Never")
+REVIEW_VERSIONS = ("v1", "v1beta1")
+MATCH_CONDITIONS_LIMIT = 64
+NEWLINES = re.compile("[\n\r]")
+_URL_FORM = "; desired format: https://host[/path]"
 
 
-def default_rule(rule: Obj) -> None:
-    """A rule without scope is for both."""
-    if rule.get("scope") is None:
-        rule["scope"] = "*"
+def default_rules(rules: Iterable[Obj] | None) -> None:
+    """Rules are for resources of any scope."""
+    for rule in rules or ():
+        if rule.get("scope") is None:
+            rule["scope"] = "*"
 
 
-def with_operations(errors: Errors, rule: Obj, path: str) -> None:
-    """A rule of a webhook or policy."""
-    operations = rule.get("operations") or []
-    if not operations:
-        errors.required(f"{path}.operations")
-    if len(operations) > 1 and "*" in operations:
-        errors.invalid(f"{path}.operations", operations, "if '*' is present, must not specify other operations")
-    for index, operation in enumerate(operations):
-        if operation not in OPERATIONS:
-            errors.unsupported(f"{path}.operations[{index}]", operation, OPERATIONS)
-    _rule(errors, rule, path)
+def default_match(match: Obj | None) -> None:
+    """What a webhook or policy matches: everything that its rules name."""
+    if match is None:
+        return
+    for field, value in (("matchPolicy", "Equivalent"), ("namespaceSelector", {}), ("objectSelector", {})):
+        if match.get(field) is None:
+            match[field] = value.copy() if isinstance(value, dict) else value
 
 
-def _rule(errors: Errors, rule: Obj, path: str) -> None:
-    for field, what in (("apiGroups", "API groups"), ("apiVersions", "API versions")):
-        values = rule.get(field) or []
-        if not values:
+def optional_one_of(errors: Errors, value: Any, path: str, allowed: tuple[str, ...]) -> None:
+    """One of `allowed`, if given at all."""
+    if value is not None:
+        errors.one_of(path, value, allowed)
+
+
+def rule(errors: Errors, value: Obj, path: str) -> None:
+    """Operations, groups, versions and resources, each a list or the wildcard alone."""
+    _wildcards(errors, value.get("operations"), f"{path}.operations", "operations")
+    for index, operation in enumerate(value.get("operations") or []):
+        errors.one_of(f"{path}.operations[{index}]", operation, OPERATIONS)
+    _wildcards(errors, value.get("apiGroups"), f"{path}.apiGroups", "API groups")
+    _wildcards(errors, value.get("apiVersions"), f"{path}.apiVersions", "API versions")
+    for index, version in enumerate(value.get("apiVersions") or []):
+        errors.present(f"{path}.apiVersions[{index}]", version)
+    _resources(errors, value.get("resources") or [], f"{path}.resources")
+    optional_one_of(errors, value.get("scope"), f"{path}.scope", SCOPES)
+
+
+def _wildcards(errors: Errors, values: list[str] | None, path: str, what: str) -> None:
+    if errors.present(path, values) and values and len(values) > 1 and "*" in values:
+        errors.invalid(path, values, f"if '*' is present, must not specify other {what}")
+
+
+def _resources(errors: Errors, values: list[str], path: str) -> None:
+    errors.present(path, values)
+    whole_resources, whole_subresources = set(), set()
+    plain = False
+    for index, value in enumerate(values):
+        if not errors.present(f"{path}[{index}]", value):
+            continue
+        resource, slash, subresource = value.partition("/")
+        if not slash:
+            plain = value != "*"
+            continue
+        if resource in whole_resources:
+            errors.invalid(f"{path}[{index}]", value, f"if '{resource}/*' is present, must not specify {value}")
+        if subresource in whole_subresources:
+            errors.invalid(f"{path}[{index}]", value, f"if '*/{subresource}' is present, must not specify {value}")
+        if subresource == "*":
+            whole_resources.add(resource)
+        if resource == "*":
+            whole_subresources.add(subresource)
+    if len(values) > 1 and "*/*" in values:
+        errors.invalid(path, values, "if '*/*' is present, must not specify other resources")
+    if "*" in values and plain:
+        errors.invalid(path, values, "if '*' is present, must not specify other resources without subresources")
+
+
+def match_resources(errors: Errors, match: Obj, path: str) -> None:
+    """A policy's `matchConstraints`, or a binding's `matchResources`."""
+    errors.required_one_of(f"{path}.matchPolicy", match.get("matchPolicy"), MATCH_POLICIES)
+    for field in ("namespaceSelector", "objectSelector"):
+        if match.get(field) is None:
             errors.required(f"{path}.{field}")
-        if len(values) > 1 and "*" in values:
-            errors.invalid(f"{path}.{field}", values, f"if '*' is present, must not specify other {what}")
-        for index, value in enumerate(values):
-            if not value and field == "apiVersions":
-                errors.required(f"{path}.{field}[{index}]")
-    resources = rule.get("resources") or []
-    if not resources:
-        errors.required(f"{path}.resources")
-    for index, resource in enumerate(resources):
-        if not resource:
-            errors.required(f"{path}.resources[{index}]")
-    if len(resources) > 1 and "*/*" in resources:
-        errors.invalid(f"{path}.resources", resources, "if '*/*' is present, must not specify other resources")
-    elif len(resources) > 1 and "*" in resources and any("/" not in each for each in resources if each != "*"):
-        errors.invalid(
-            f"{path}.resources",
-            resources,
-            "if '*' is present, must not specify other resources without subresources",
-        )
-    scope = rule.get("scope")
-    if scope is not None and scope not in SCOPES:
-        errors.unsupported(f"{path}.scope", scope, SCOPES)
+        else:
+            checks.label_selector(errors, match[field], f"{path}.{field}")
+    for field in ("resourceRules", "excludeResourceRules"):
+        for index, each in enumerate(match.get(field) or []):
+            where = f"{path}.{field}[{index}]"
+            wanted = each.get("resourceNames") or []
+            for position, name in enumerate(wanted):
+                errors.check(f"{where}.resourceNames[{position}]", name, names.path_segment(name))
+                if name in wanted[:position]:
+                    errors.duplicate(f"{where}.resourceNames[{position}]", name)
+            rule(errors, each, where)
 
 
-def client_config(errors: Errors, config: Obj, path: str) -> None:
-    """How a webhook is reached: by URL or by service."""
+def match_conditions(errors: Errors, conditions: list[Obj] | None, path: str) -> None:
+    """Named expressions, all of which must hold."""
+    conditions = conditions or []
+    if len(conditions) > MATCH_CONDITIONS_LIMIT:
+        errors.too_many(path, len(conditions), MATCH_CONDITIONS_LIMIT)
+    seen: set[str] = set()
+    for index, condition in enumerate(conditions):
+        where, name = f"{path}[{index}]", condition.get("name", "")
+        errors.present(f"{where}.expression", condition.get("expression", "").strip())
+        errors.name(f"{where}.name", name, names.qualified_name)
+        if name and name in seen:
+            errors.duplicate(f"{where}.name", name)
+        seen.add(name)
+
+
+def client_config(errors: Errors, config: Obj, path: str, required_path: str = "") -> None:
+    """Where a webhook is: a URL, or a service in the cluster."""
     url, service = config.get("url"), config.get("service")
     if (url is None) == (service is None):
-        errors.required(path, "exactly one of url or service is required")
+        errors.required(required_path or path, "exactly one of url or service is required")
     elif url is not None:
-        _url(errors, url, f"{path}.url")
+        webhook_url(errors, url, f"{path}.url")
     else:
-        service_reference(errors, service or {}, f"{path}.service")
+        webhook_service(errors, service or {}, f"{path}.service")
 
 
-def _url(errors: Errors, url: str, path: str) -> None:
-    form = "; desired format: https://host[/path]"
-    parts = urlsplit(url)
+def webhook_url(errors: Errors, url: str, path: str) -> None:
+    """An https URL without a user, a query or a fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        errors.required(path, f"url must be a valid URL: {error}{_URL_FORM}")
+        return
+    user, at, host = parts.netloc.rpartition("@")
     if parts.scheme != "https":
-        errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
-    if not parts.netloc:
-        errors.invalid(path, parts.netloc, f"host must be specified{form}")
-    if parts.username:
-        errors.invalid(path, parts.username, "user information is not permitted in the URL")
+        errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_URL_FORM}")
+    if not host:
+        errors.invalid(path, host, f"host must be specified{_URL_FORM}")
+    if at:
+        errors.invalid(path, user, "user information is not permitted in the URL")
     if parts.fragment:
         errors.invalid(path, parts.fragment, "fragments are not permitted in the URL")
     if parts.query:
         errors.invalid(path, parts.query, "query parameters are not permitted in the URL")
 
 
-def service_reference(errors: Errors, service: Obj, path: str) -> None:
-    """A service that serves a webhook."""
-    for field in ("name", "namespace"):
-        if not service.get(field):
-            errors.required(f"{path}.{field}", f"service {field} is required")
-    port = service.get("port")
-    if port is not None and not 1 <= port <= 65535:
-        errors.invalid(f"{path}.port", port, "port is not valid: must be between 1 and 65535, inclusive")
-    text = service.get("path")
-    if not text:
+def webhook_service(errors: Errors, service: Obj, path: str) -> None:
+    """A service, its port, and the path to ask there."""
+    errors.present(f"{path}.name", service.get("name"), "service name is required")
+    errors.present(f"{path}.namespace", service.get("namespace"), "service namespace is required")
+    port = service.get("port", 0)
+    faults = names.port_number(port)
+    if faults:
+        errors.invalid(f"{path}.port", port, f"port is not valid: {','.join(faults)}")
+    url_path, where = service.get("path"), f"{path}.path"
+    if not url_path or url_path == "/":
         return
-    if text != "/" and not text.startswith("/"):
-        errors.invalid(f"{path}.path", text, "must start with a '/'")
-    for index, step in enumerate(text.strip("/").split("/") if text != "/" else []):
-        if not step:
-            errors.invalid(f"{path}.path", text, f"segment[{index}] may not be empty")
-            break
-        faults = names.dns1123_subdomain(step)
-        for fault in faults:
-            errors.invalid(f"{path}.path", text, f"segment[{index}]: {fault}")
+    if url_path == "//":
+        errors.invalid(where, url_path, "segment[0] may not be empty")
+        return
+    if not url_path.startswith("/"):
+        errors.invalid(where, url_path, "must start with a '/'")
+    for index, segment in enumerate(url_path[1:].removesuffix("/").split("/")):
+        if not segment:
+            errors.invalid(where, url_path, f"segment[{index}] may not be empty")
+        for fault in names.dns1123_subdomain(segment) if segment else ():
+            errors.invalid(where, url_path, f"segment[{index}]: {fault}")
 
 
-def match_conditions(errors: Errors, conditions: list[Obj], path: str) -> None:
-    """Named CEL expressions."""
-    if len(conditions) > MAX_CONDITIONS:
-        errors.too_many(path, len(conditions), MAX_CONDITIONS)
-    seen: set[str] = set()
-    for index, condition in enumerate(conditions):
-        where, name = f"{path}[{index}]", condition.get("name") or ""
-        if name and name in seen:
-            errors.duplicate(f"{where}.name", name)
-        seen.add(name)
-        if not name:
-            errors.required(f"{where}.name")
-        else:
-            errors.check(f"{where}.name", name, names.qualified_name(name))
-        if not (condition.get("expression") or "").strip():
-            errors.required(f"{where}.expression")
-
-
-def one_of(errors: Errors, holder: Obj, field: str, allowed: tuple[str, ...], path: str) -> None:
-    """An optional enumerated field."""
-    value: Any = holder.get(field)
-    if value is not None and value not in allowed:
-        errors.unsupported(f"{path}.{field}", value, allowed)
+def review_versions(errors: Errors, versions: list[str] | None, path: str, *, recognized: bool = True) -> None:
+    """Versions of AdmissionReview, of which this server must know one."""
+    if not versions:
+        errors.required(path, f"must specify one of {', '.join(REVIEW_VERSIONS)}")
+        return
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            errors.invalid(f"{path}[{index}]", version, "duplicate version")
+            continue
+        errors.check(f"{path}[{index}]", version, names.dns1035_label(version))
+    if recognized and not set(versions) & set(REVIEW_VERSIONS):
+        errors.invalid(path, versions, f"must include at least one of {', '.join(REVIEW_VERSIONS)}")
