@@ -162,7 +162,8 @@ def _lists_and_maps(errors: Errors, value: Obj, path: str) -> None:
             elif key not in (items.get("required") or []) and "default" not in fields[key]:
                 errors.required(
                     f"{path}.items.properties[{key}].default",
-                    "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+                    "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required "
+                    "property",
                 )
     map_type = value.get("x-kubernetes-map-type")
     if map_type is not None:
