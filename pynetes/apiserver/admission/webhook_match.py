@@ -44,7 +44,7 @@ def rule_matches(rule: dict[str, Any], operation: str, rt: ResourceType, subreso
 
 
 def _has(listed: list[str] | None, value: str) -> bool:
-    return bool(listed) and ("*" in listed or value in listed)
+    return listed is not None and ("*" in listed or value in listed)
 
 
 def _scope_matches(scope: str, namespaced: bool) -> bool:

@@ -93,7 +93,7 @@ def load_public_keys(pem: bytes) -> list[PublicKey]:
         text = block[start:] + b"-----END " + label + b"-----\n"
         if label.endswith(b"PRIVATE KEY"):
             private = serialization.load_pem_private_key(text, None)
-            key: Any = private.public_key()  # type: ignore[union-attr]  # checked below for every kind of key
+            key: Any = private.public_key()
         elif label == b"CERTIFICATE":
             key = load_pem_x509_certificate(text).public_key()
         elif label.endswith(b"PUBLIC KEY"):

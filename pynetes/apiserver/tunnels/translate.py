@@ -8,7 +8,9 @@ The kubelet is asked first; only if it switches protocols does the client get it
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from pynetes.apiserver.request import Request, Response, Stream, Upgrade
 from pynetes.apiserver.tunnels import websocket
@@ -75,7 +77,7 @@ async def _unwrap(client: Stream, backend: Backend) -> None:
     await _farewell(socket)
 
 
-async def _until_first_ends(*works: "asyncio._CoroutineLike[None]") -> None:
+async def _until_first_ends(*works: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -88,6 +90,7 @@ async def _until_first_ends(*works: "asyncio._CoroutineLike[None]") -> None:
 async def _farewell(socket: WebSocket, code: int = 1000) -> None:
     try:
         await socket.close(code)
+        await socket.farewell()
     except ConnectionError:
         return  # the client left first
 

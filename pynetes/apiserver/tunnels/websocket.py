@@ -4,7 +4,9 @@
 answered, masks removed; extensions are not offered.
 """
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import struct
 from typing import NamedTuple
@@ -111,6 +113,13 @@ class WebSocket:
         if not self._closed:
             self._closed = True
             await self._stream.write(frame(CLOSE, struct.pack("!H", code) + reason.encode()[:120]))
+
+    async def farewell(self, patience: float = 1.0) -> None:
+        """Wait for the client's own goodbye, or for it to hang up: closing earlier may cut off what was sent."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(patience):
+                while (data := await self._stream.read()) and data[0] != 0x80 | CLOSE:
+                    continue
 
     async def _frame(self) -> tuple[bool, int, bytes] | None:
         head = await self._take(2)
