@@ -76,7 +76,7 @@ def _difference_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet | None:
     if not left:
         return None if is_member(right) else left
     if not right:
-        return below(left)
+        return below(left) or None
     return _normal(difference(left, right), left)
 
 

@@ -141,7 +141,7 @@ def _merge_list(original: list[Any], patch: list[Any], field: Field | None, dele
     if _item_kind(original, patch) is not dict:
         if deleting:
             return [item for item in original if item not in patch]
-        merged = list(dict.fromkeys([*original, *patch]))
+        merged = list({_identity(item, None): item for item in [*original, *patch]}.values())
         return _interleaved(merged, patch, original, None)
     key = field.patch_merge_key if field is not None else None
     if not key:
@@ -199,8 +199,16 @@ def _places(items: list[Any], key: str | None) -> Callable[[Any], int | None]:
     """A function from an item to its place in `items`."""
     places: dict[Any, int] = {}
     for number, item in enumerate(items):
-        places.setdefault(item if key is None else _key_value(item, key), number)
-    return lambda item: places.get(item if key is None else _key_value(item, key))
+        places.setdefault(_identity(item, key), number)
+    return lambda item: places.get(_identity(item, key))
+
+
+def _identity(item: Any, key: str | None) -> Any:
+    """What tells an item from the others: its merge key's value, or itself if it is a scalar."""
+    found = item if key is None else _key_value(item, key)
+    if isinstance(found, dict | list):
+        raise failed(f"cannot merge lists without merge key for type {_go_type(found)}")
+    return found
 
 
 def _item_kind(*lists: list[Any]) -> type:

@@ -168,6 +168,8 @@ class Object:
                 node = element.added(item)
                 if node is not None:
                     gained["f:" + key] = node
+        if len(gained) == 1 and not present:
+            return LEAF
         return gained or None
 
     def diff(self, old: Any, new: Any) -> tuple[Node, Node]:
@@ -331,6 +333,8 @@ class Items:
         for element, same in self._by_element(value).items():
             node = self.item.added(same[0]) if len(same) == 1 else LEAF
             gained[element] = LEAF if node is None else node
+        if len(gained) == 1 and not present:
+            return LEAF
         return gained or None
 
     def diff(self, old: Any, new: Any) -> tuple[Node, Node]:

@@ -452,3 +452,31 @@ def test_appliers_who_do_not_disagree_do_not_disturb_each_other(first: Obj, seco
     assert plain(apply(alone, config_of(second), "b")) == plain(alone)
     assert owned(alone, "a") == []
     assert plain(apply(alone, deployment(), "b")) == plain(deployment())
+
+
+anything = st.recursive(
+    st.booleans() | st.integers(0, 2) | st.text("xy", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, min_size=1, max_size=3),
+    max_leaves=8,
+)
+things = st.dictionaries(st.sampled_from(["spec", "other"]), anything).map(
+    lambda body: {"apiVersion": "x.io/v1", "kind": "Thing", "metadata": {"name": "t"}, **body}
+)
+
+
+@given(things, things)
+def test_without_a_schema_the_only_applier_gets_what_it_last_said(first: Obj, second: Obj) -> None:
+    obj = apply(apply(None, first, definition=None), second, definition=None)
+    assert {key: value for key, value in obj.items() if key != "metadata"} == {
+        key: value for key, value in second.items() if key != "metadata"
+    }
+    assert apply(obj, second, definition=None, now=T2) == obj
+
+
+@given(things, things, things)
+def test_without_a_schema_the_last_to_force_gets_its_way(first: Obj, second: Obj, third: Obj) -> None:
+    obj = apply(apply(None, first, definition=None), second, "b", definition=None, force=True)
+    obj = apply(obj, third, "c", definition=None, force=True)
+    assert apply(obj, third, "c", definition=None) == obj
+    for path in (path for owner in "abc" for path in owned(obj, owner)):
+        assert there(obj, path), (path, obj)

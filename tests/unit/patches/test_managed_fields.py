@@ -1,10 +1,14 @@
 """Ownership that ordinary writes leave behind."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pynetes.machinery.patches import fieldset
 from pynetes.machinery.patches.apply import update_managed_fields
 
 Obj = dict[str, Any]
@@ -256,3 +260,38 @@ def test_entries_are_ordered_by_operation_time_and_name() -> None:
     change["data"]["b"] = "1"
     obj = updated(obj, change, "abe", now=T1)
     assert [entry["manager"] for entry in obj["metadata"]["managedFields"]] == ["abe", "zed"]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.text("xy", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xy.", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+things = st.fixed_dictionaries({"spec": anything, "other": anything}).map(
+    lambda body: {
+        "apiVersion": "x.io/v1",
+        "kind": "Thing",
+        "metadata": {"name": "t", "labels": {"kept": "by creator"}},
+        **body,
+    }
+)
+
+
+@given(things, things)
+def test_any_change_of_an_object_without_schema_keeps_ownership_whole(first: Obj, second: Obj) -> None:
+    """Everything that is there has exactly one owner, nothing else has."""
+    old = created(first, definition=None)
+    new = updated(old, second, "changer", definition=None)
+    shown = [path for fields in owned(new).values() for path in fieldset.paths(fields) if path[0] != "f:metadata"]
+    assert len(shown) == len(set(shown))
+    assert set(shown) == set(places(second))
+
+
+def places(value: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of everything in an object's body but its metadata."""
+    for key, item in value.items():
+        if item is None or (not prefix and key in ("apiVersion", "kind", "metadata")):
+            continue
+        yield (*prefix, f"f:{key}")
+        if isinstance(item, dict):
+            yield from places(item, (*prefix, f"f:{key}"))

@@ -4,6 +4,8 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.patches import strategic
@@ -157,6 +159,11 @@ def test_a_list_may_replace_a_scalar_and_an_object_what_was_none() -> None:
         (pod({"name": "a", "$patch": "fry"}), 500, "unknown patch type: fry in map: map[$patch:fry name:a]"),
         ({"spec": {"$retainKeys": "x"}}, 400, "invalid patch format of retainKeys"),
         ({"spec": {"$retainKeys": ["containers"], "nodeName": "x"}}, 400, "invalid patch format of retainKeys"),
+        (
+            {"spec": {"$setElementOrder/tolerations": [{"key": "x"}], "tolerations": [{"key": "x"}]}},
+            500,
+            "cannot merge lists without merge key for type map[string]interface {}",
+        ),
         ({"spec": {"$deleteFromPrimitiveList": ["x"]}}, 400, "invalid patch format of primitive list"),
         ({"spec": {"$setElementOrder": []}}, 400, "invalid patch format of setElementOrder list"),
         (
@@ -176,3 +183,49 @@ def test_patches_that_make_no_sense(patch: Obj, code: int, message: str) -> None
     with pytest.raises(StatusError) as caught:
         strategic.apply(pod({"name": "a"}, {"name": "b"}), patch, POD)
     assert (caught.value.code, caught.value.message) == (code, message)
+
+
+scalars = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["x", "delete", "replace", "merge"])
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *(
+                        "spec",
+                        "metadata",
+                        "containers",
+                        "name",
+                        "env",
+                        "finalizers",
+                        "labels",
+                        "tolerations",
+                        "volumes",
+                    ),
+                    *("$patch", "$retainKeys", "$setElementOrder/containers", "$setElementOrder/tolerations"),
+                    *("$deleteFromPrimitiveList/finalizers", "$setElementOrder/finalizers"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.sampled_from(["spec", "metadata", "$patch"]), anything, max_size=2)
+full = {
+    "metadata": {"finalizers": ["x", "y"], "labels": {"x": "y"}},
+    "spec": {"containers": [{"name": "x", "env": [{"name": "x"}]}, {"name": 1}], "tolerations": [{"key": "x"}]},
+}
+
+
+@settings(max_examples=300)
+@given(objects | st.just(full), objects)
+def test_any_patch_applies_or_is_refused(doc: Obj, patch: Obj) -> None:
+    doc = {key: value for key, value in doc.items() if key != "$patch"}
+    try:
+        assert isinstance(apply(doc, patch), dict)
+    except StatusError as error:
+        assert error.code in (400, 422, 500)
