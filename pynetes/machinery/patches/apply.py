@@ -20,7 +20,8 @@ from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import copied, failed, fieldset, managers
 from pynetes.machinery.patches.fieldset import FieldSet, difference, intersection, recursive_difference, union
 from pynetes.machinery.patches.managers import APPLY, UPDATE, Manager, Managers
-from pynetes.machinery.patches.typed import DEDUCED, Object, Type, of_definition, of_schema
+from pynetes.machinery.patches.structure import of_definition, of_schema
+from pynetes.machinery.patches.typed import DEDUCED, Object, Type
 from pynetes.machinery.schema import Schema
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

@@ -1,8 +1,8 @@
 """Values with a structure: what server-side apply needs to know of a type, and can do with values of it.
 
 A `Type` says how a value is owned: as one piece (scalars, atomic lists and maps) or piece by piece (objects field by
-field, maps key by key, lists item by item, found by their keys or their value). It is compiled once from a `Schema`;
-where there is none it is *deduced* from the value: objects piece by piece, everything else as one.
+field, maps key by key, lists item by item, found by their keys or their value). `structure` makes it of a schema; where
+there is none it is *deduced* from the value: objects piece by piece, everything else as one.
 
 The operations are structured-merge-diff's: `field_set` (what a configuration speaks of), `diff` (which fields one
 value gained, changed and lost against another), `merge`, `remove` and `validate`. `diff` runs on every write of the
@@ -14,26 +14,12 @@ added or removed, only what is in it; `present` marks them.
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from pynetes.machinery.patches.fieldset import LEAF, FieldSet, below, is_member
-from pynetes.machinery.schema import Field, Schema, schema
 
 Node = FieldSet | None
 Faults = list[tuple[str, str]]  # (path, message)
-
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-
-# Fields of builtin types that are structs in Go, not pointers (besides those that are required).
-_VALUE_STRUCTS = frozenset(
-    {
-        *("metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "resources"),
-        *("loadBalancer", "state", "lastState", "nodeInfo", "daemonEndpoints", "kubeletEndpoint", "config"),
-        *("metric", "current", "target", "names", "acceptedNames", "clientConfig", "roleRef", "backend"),
-        *("involvedObject", "source", "regarding"),
-    }
-)
 
 
 class Type(Protocol):
@@ -503,74 +489,7 @@ class Deduced:
 DEDUCED = Deduced()
 
 
-@cache
-def of_definition(name: str) -> Object:
-    """The type of a builtin definition."""
-    compiled = Object()
-    _building[name] = compiled
-    try:
-        compiled.fields.update(_members(schema(name), builtin=True))
-    finally:
-        del _building[name]
-    return compiled
-
-
-_building: dict[str, Object] = {}  # definitions that contain themselves find the type that is being made here
-
-
-def of_schema(custom: Schema) -> Object:
-    """The type of a custom resource; its metadata is what every object's is."""
-    compiled = _object(custom, builtin=False)
-    compiled.fields.update({key: Member(f"f:{key}", Leaf("string"), False) for key in ("apiVersion", "kind")})
-    compiled.fields["metadata"] = Member("f:metadata", of_definition(_META), False)
-    return compiled
-
-
-def _object(known: Schema, builtin: bool) -> Object:
-    return Object(_members(known, builtin), DEDUCED if known.preserve_unknown else None)
-
-
-def _members(known: Schema, builtin: bool) -> dict[str, Member]:
-    return {
-        key: Member(f"f:{key}", _type_of(field, builtin), builtin and (field.required or key in _VALUE_STRUCTS))
-        for key, field in known.fields.items()
-    }
-
-
-def _type_of(field: Field, builtin: bool) -> Type:
-    if field.type == "any" or (field.preserve_unknown and field.schema is None):
-        return DEDUCED
-    if field.type == "object":
-        inner = _struct(field, builtin)
-        atomic = "atomic" in (field.map_type, field.schema.map_type if field.schema else None)
-        return Leaf("map", inner) if atomic else inner
-    if field.type == "map":
-        map_of = Object(element=_type_of(field.item, builtin) if field.item else DEDUCED)
-        return Leaf("map", map_of) if field.map_type == "atomic" else map_of
-    if field.type == "array":
-        return _list(field, builtin)
-    return Leaf(field.type)
-
-
-def _struct(field: Field, builtin: bool) -> Object:
-    if field.ref is not None:
-        return _building.get(field.ref) or of_definition(field.ref)
-    return _object(field.inline or Schema(""), builtin)
-
-
-def _list(field: Field, builtin: bool) -> Type:
-    item = _type_of(field.item, builtin) if field.item else DEDUCED
-    kind, keys = field.list_type, field.list_map_keys
-    if kind is None and "merge" in field.patch_strategy:
-        kind, keys = ("map", (field.patch_merge_key,)) if field.patch_merge_key else ("set", ())
-    if kind == "map":
-        known = field.schema.fields if field.schema else {}
-        defaults = {key: known[key].default for key in keys if key in known and known[key].default is not None}
-        return Items(item, keys, defaults)
-    return Items(item) if kind == "set" else Leaf("list", _Sequence(item))
-
-
-class _Sequence(Leaf):
+class Sequence(Leaf):
     """The inside of an atomic list, for `validate` only."""
 
     def __init__(self, item: Type) -> None:
