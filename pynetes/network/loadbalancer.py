@@ -71,11 +71,14 @@ def pick(service: Obj, pool: ipaddress.IPv4Network, taken: set[str]) -> str:
 class LoadBalancers:
     """The controller; `run` is what a leader does."""
 
-    def __init__(self, client: Client, services: Informer, recorder: EventRecorder, cidr: str) -> None:
+    def __init__(
+        self, client: Client, services: Informer, recorder: EventRecorder, cidr: str, reserved: str = ""
+    ) -> None:
         self._client = client
         self._services = services
         self._recorder = recorder
         self._pool = ipaddress.IPv4Network(cidr)
+        self._reserved = {reserved} - {""}  # what Ingresses share
         self._queue: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._given: dict[str, str] = {}  # what this leader wrote and the cache may not show yet
@@ -136,7 +139,7 @@ class LoadBalancers:
     def _taken(self, except_for: str) -> set[str]:
         others: Iterable[Obj] = (s for s in self._services.list() if meta.key(s) != except_for)
         shown = {address for service in others for address in ingress_addresses(service)}
-        return shown | {address for key, address in self._given.items() if key != except_for}
+        return shown | self._reserved | {address for key, address in self._given.items() if key != except_for}
 
     async def _write(self, service: Obj, ingress: list[Obj] | None) -> bool:
         patch = {"metadata": {"uid": meta.uid(service)}, "status": {"loadBalancer": {"ingress": ingress}}}

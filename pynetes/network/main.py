@@ -3,6 +3,7 @@
     informers ──► dirty services, policies ──► Plan ──► one nftables transaction
              ├──► nodes ──► routes, CNI configuration
              ├──► DNS zone
+             ├──► Ingresses ──► nginx
              └──► (leader only) load balancer addresses, the kube-dns endpoints
 
 Nothing here polls: every loop waits for a change. Stopping the agent leaves the kernel as it is, so connections go on
@@ -34,6 +35,8 @@ from pynetes.network.dns.server import DnsServer
 from pynetes.network.dns.zone import Zone
 from pynetes.network.endpoints import ZONE_LABEL, Node
 from pynetes.network.health import HealthServers
+from pynetes.network.ingress import controller as ingress
+from pynetes.network.ingress.controller import IngressController
 from pynetes.network.loadbalancer import LoadBalancers
 from pynetes.network.netlink import NetlinkError
 from pynetes.network.options import Options, parse
@@ -69,6 +72,17 @@ class Agent:
         self._proxy = ServiceProxy(self.plan, *self._place(), self.caches.service_by_key, self.caches.slices_by_key)
         self._policies = Policies(self.caches.informers, options.node_name, self._wake.set)
         self._health = HealthServers(())
+        self._ingress: IngressController | None = None
+        if options.ingress_dir:
+            self._ingress = IngressController(
+                client,
+                self.caches,
+                Path(options.ingress_dir),
+                lambda: self._place()[1].addresses[0],
+                ingress.shared_address(options.load_balancer_range),
+                options.cluster_dns,
+            )
+            self._ingress.on_active(self._wake.set)
         zone = Zone(options.cluster_domain, self.caches, options.cluster_dns)
         self.dns = DnsServer(zone, Forwarder(upstream_servers(options)))
 
@@ -85,6 +99,8 @@ class Agent:
                 group.create_task(self._keep_services(), name="services")
                 group.create_task(self._keep_pod_network(), name="pod network")
                 group.create_task(self._lead(), name="leader")
+                if self._ingress is not None:
+                    group.create_task(self._ingress.run(), name="ingress")
         finally:
             self.dns.close()
             self._health.close()
@@ -148,6 +164,10 @@ class Agent:
             flows |= self._proxy.render(key)
         if self._policies.changed:
             self.plan.put("policies", self._policies.render())
+        if self._ingress is not None and self._ingress.active:
+            here = self._place()[1]
+            shared = ingress.shared_address(self.options.load_balancer_range)
+            self.plan.put("ingress", ingress.fragment((shared,) if shared else here.addresses, here))
         began = clock.monotonic()
         try:
             count = await asyncio.to_thread(table.sync)
@@ -214,6 +234,8 @@ class Agent:
                 group.create_task(balancers.run(), name="load balancers")
             if self.options.cluster_dns:
                 group.create_task(DnsEndpoints(self.client, self.caches).run(), name="dns endpoints")
+            if self._ingress is not None:
+                group.create_task(self._ingress.publish(), name="ingress status")
 
 
 def upstream_servers(options: Options) -> list[Server]:

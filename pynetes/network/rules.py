@@ -237,6 +237,18 @@ def frontends(port: ServicePort, here: Here) -> list[tuple[str, int]]:
     return [*((address, port.port) for address in port.cluster_ips), *_outside(port, here)]
 
 
+def internal_frontend(part: Fragment, address: str, port: int, target: str, target_port: int) -> None:
+    """Lead an address and TCP port to one place, with the client's address as it is."""
+    place = _frontend(address, "TCP", port)
+    part.element("endpoints", place + nft.host32(0), nft.ip(target) + nft.port(target_port))
+    part.element("services", place, goto("pick-1"))
+    part.shared["pick-1"] = _plain((*_TO_FRONTEND, nft.random(1, R3, 0)))
+
+
+def _plain(draw: Rule) -> tuple[Rule, ...]:
+    return ((*draw, nft.lookup("endpoints", R0, R0), nft.dnat(R0, R1)),)
+
+
 def _outside(port: ServicePort, here: Here) -> list[tuple[str, int]]:
     """Where the outside world reaches the port."""
     found = [(address, port.port) for address in (*port.external_ips, *port.load_balancer_ips)]
@@ -278,7 +290,7 @@ def _pick(part: Fragment, frontend: bytes, endpoints: tuple[Endpoint, ...], offs
     if not port.affinity_seconds:
         for slot, endpoint in enumerate(endpoints, offset):
             part.element("endpoints", frontend + nft.host32(slot), nft.ip(endpoint.address) + nft.port(endpoint.port))
-        part.shared[f"pick-{shape}"] = ((*draw, nft.lookup("endpoints", R0, R0), nft.dnat(R0, R1)),)
+        part.shared[f"pick-{shape}"] = _plain(draw)
         return f"pick-{shape}"
     for slot, endpoint in enumerate(endpoints, offset):
         identity = nft.host32(zlib.crc32(f"{endpoint.address}:{endpoint.port} {bool(offset)}".encode()) or 1)

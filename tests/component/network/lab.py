@@ -110,7 +110,9 @@ class Lab:
 
     # Nodes and pods
 
-    async def add_node(self, number: int, *, agent: bool = True, labels: dict[str, str] | None = None) -> Node:
+    async def add_node(
+        self, number: int, *, agent: bool = True, labels: dict[str, str] | None = None, flags: tuple[str, ...] = ()
+    ) -> Node:
         name = f"node-{number}"
         place = netns.add_node(self.network, number, name)
         node = Node(name, place.address, place.namespace, f"10.{244 - self.network.index}.{number}.0/24")
@@ -127,7 +129,7 @@ class Lab:
         ip("address", "add", f"{node.gateway}/24", "dev", "cni0", namespace=node.namespace)
         ip("link", "set", "cni0", "up", namespace=node.namespace)
         if agent:
-            self.start_agent(node)
+            self.start_agent(node, *flags)
             await self.until(lambda: self.agent_ready(node))
         return node
 
@@ -237,7 +239,7 @@ class Lab:
     # Clients
 
     async def http(
-        self, address: str, port: int, path: str = "/", where: str = "", timeout: float = 2.0
+        self, address: str, port: int, path: str = "/", where: str = "", timeout: float = 2.0, host: str = "x"
     ) -> tuple[int, str]:
         """One GET over a new connection from the namespace `where` (the host if empty): status and body."""
         connection = open_in(where)
@@ -246,7 +248,7 @@ class Lab:
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(connection, (address, port))
                 reader, writer = await asyncio.open_connection(sock=connection)
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = next(
                     int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")
