@@ -105,14 +105,19 @@ class EventStrategy(Strategy):
         involved = obj.get(self.object_field) or {}
         source = obj.get("source") or obj.get("deprecatedSource") or {}
         controller = obj.get("reportingComponent") or obj.get("reportingController") or ""
-        found = {f"{self.object_field}.{field}": involved.get(field) or "" for field in _REFERENCE_FIELDS}
-        found |= {
+        # In both spellings: an event written in one group is found by a selector of the other.
+        found = {
+            f"{spelling}.{field}": involved.get(field) or ""
+            for spelling in ("involvedObject", "regarding")
+            for field in _REFERENCE_FIELDS
+        }
+        return found | {
             "reason": obj.get("reason") or "",
             "reportingComponent": controller,
+            "reportingController": controller,
             "source": source.get("component") or controller,
             "type": obj.get("type") or "",
         }
-        return found
 
 
 class NewEventStrategy(EventStrategy):
@@ -135,8 +140,3 @@ class NewEventStrategy(EventStrategy):
                 old_name = field.removeprefix("deprecated")
                 name = old_name[0].lower() + old_name[1:]
                 errors.invalid(name, "", "needs to be unset")
-
-    def selectable(self, obj: Obj) -> dict[str, str]:
-        found = super().selectable(obj)
-        found["reportingController"] = found["reportingComponent"]
-        return found

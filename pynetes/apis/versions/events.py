@@ -12,13 +12,6 @@ NAMES = {
     "reportingComponent": "reportingController",
 }
 _BACK = {new: old for old, new in NAMES.items()}
-FIELD_LABELS = {
-    **{
-        f"regarding.{field}": f"involvedObject.{field}"
-        for field in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    },
-    "reportingController": "reportingComponent",
-}
 
 
 def to_new(event: Obj) -> Obj:
