@@ -33,9 +33,8 @@ from pynetes.apiserver.registry import Registry
 from pynetes.apiserver.request import Request, Response
 from pynetes.machinery import logs
 from pynetes.machinery.process import run_until_stopped
+from pynetes.storage import open_store
 from pynetes.storage.interface import Store
-from pynetes.storage.memory import MemoryStore
-from pynetes.storage.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class ApiServer:
         subresources.load_all()
         tunnels.load()
         self.options = options
-        self.store = store or _open_store(options.storage)
+        self.store = store or open_store(options.storage)
         self.registry = Registry(self.store)
         self.registry.server = self
         self.authorizer = Authorizer(options.authorization_mode or ("Node", "RBAC"))
@@ -124,15 +123,6 @@ class ApiServer:
         await tunnels.close(self)
         await self.authorizer.stop()
         await self.store.close()
-
-
-def _open_store(url: str) -> Store:
-    scheme, _, rest = url.partition(":")
-    if scheme == "memory":
-        return MemoryStore()
-    if scheme == "sqlite":
-        return SqliteStore(Path(rest.removeprefix("//")))
-    raise ValueError(f"unknown storage {url!r}: known are memory: and sqlite:///PATH")
 
 
 def _service_account_tokens(options: Options, store: Store) -> ServiceAccountTokens | None:

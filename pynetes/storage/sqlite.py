@@ -216,12 +216,17 @@ class _Committer(threading.Thread):
     def _commit(self, events: list[Event]) -> None:
         try:
             self._db.execute(_insertion(len(events)), [column for event in events for column in _row(event)])
+        except sqlite3.Error as error:
+            self._fail(events, error)
         except Exception as error:
-            log.exception("a batch of %d writes failed", len(events))
-            self._failed = True
-            self._tell(events, error)
+            log.exception("a batch of %d writes cannot be committed", len(events))
+            self._fail(events, error)
         else:
             self._tell(events, None)
+
+    def _fail(self, events: list[Event], error: Exception) -> None:
+        self._failed = True
+        self._tell(events, error)
 
     def _clean(self) -> None:
         """Delete some superseded rows. Those that a crash leaves behind are found by the next replay."""
