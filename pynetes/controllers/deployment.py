@@ -357,15 +357,9 @@ class DeploymentController(Controller):
         if not revision or meta.annotations(deployment).get(rollout.REVISION) == revision:
             return deployment
         # Through the status, as the annotation must not count as a new generation.
-        patch = {
-            "metadata": {
-                "annotations": {rollout.REVISION: revision},
-                "resourceVersion": deployment["metadata"]["resourceVersion"],
-            }
-        }
-        return await self.client.patch(
-            "deployments.apps", meta.name(deployment), patch, meta.namespace(deployment), subresource="status"
-        )
+        annotations = {**meta.annotations(deployment), rollout.REVISION: revision}
+        marked = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
+        return await self.client.update("deployments.apps", marked, subresource="status")
 
     async def _resize(self, deployment: Obj, sets: list[Obj], sizes: rollout.Sizes) -> list[Obj]:
         """`sets` with those in `sizes` scaled, and told about."""

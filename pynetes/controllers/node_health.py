@@ -36,9 +36,10 @@ def conditions(node: Obj) -> list[Obj]:
     return node.get("status", {}).get("conditions") or []
 
 
-def readiness(node: Obj) -> str:
-    """The status of the condition Ready; Unknown if there is none."""
-    return (find_condition(conditions(node), "Ready") or {}).get("status", "Unknown")
+def readiness(node: Obj) -> str | None:
+    """The status of the condition Ready; None if the node has never reported."""
+    condition = find_condition(conditions(node), "Ready")
+    return condition["status"] if condition is not None else None
 
 
 def silenced(node: Obj, now: str) -> list[Obj]:
@@ -82,7 +83,7 @@ def no_schedule_taints(node: Obj) -> set[str]:
 
 def no_execute_taint(node: Obj) -> str | None:
     """The key of the NoExecute taint that the node's readiness calls for."""
-    return _CONDITION_TAINTS["Ready"].get(readiness(node))
+    return _CONDITION_TAINTS["Ready"].get(readiness(node) or "True")
 
 
 def with_no_schedule(taints: list[Obj], wanted: set[str]) -> list[Obj]:

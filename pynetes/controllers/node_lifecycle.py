@@ -144,6 +144,8 @@ class NodeLifecycleController(Controller):
 
     async def _evict(self, key: str, node: Obj) -> None:
         """Give or take the NoExecute taint, as the state of the zone allows."""
+        if health.readiness(node) is None:
+            return
         wanted = health.no_execute_taint(node)
         taints = _taints(node)
         if wanted is None or self._all_zones_are_down():
@@ -167,7 +169,9 @@ class NodeLifecycleController(Controller):
     def _zones(self) -> dict[str, list[bool]]:
         zones: dict[str, list[bool]] = {}
         for node in self.nodes.list():
-            zones.setdefault(health.zone(node), []).append(health.readiness(node) == "True")
+            readiness = health.readiness(node)
+            if readiness is not None:
+                zones.setdefault(health.zone(node), []).append(readiness == "True")
         return zones
 
     def _all_zones_are_down(self) -> bool:

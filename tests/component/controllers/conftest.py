@@ -6,6 +6,7 @@ reports them running (or whatever a test's script says) and ends those that are 
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -204,16 +205,17 @@ class World:
 
 
 @pytest.fixture
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> AsyncIterator[World]:
     marker = request.node.get_closest_marker("options")
-    options = Options(leader_elect=False, cluster_cidr=["10.244.0.0/16"])
+    options = Options(leader_elect=False, cluster_cidr=["10.244.0.0/16"], use_service_account_credentials=True)
     for name, value in (marker.kwargs if marker else {}).items():
         setattr(options, name, value)
     async with running_apiserver() as server:
         client = server.client()
         stop = asyncio.Event()
         nodes = Nodes(client)
-        controllers = asyncio.create_task(run(options, stop, server.client()))
+        caplog.set_level(logging.DEBUG, logger="pynetes.controllers")
+        controllers = asyncio.create_task(run(options, stop, server.client("system:kube-controller-manager", ())))
         player = asyncio.create_task(nodes.run())
         made = World(client, nodes, server)
         try:
@@ -225,6 +227,8 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             await asyncio.gather(player, return_exceptions=True)
             stop.set()
             await controllers
+            forbidden = {r.getMessage() for r in caplog.records if "cannot" in r.getMessage()}
+            assert not forbidden, forbidden
 
 
 def pytest_configure(config: pytest.Config) -> None:
