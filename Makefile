@@ -42,3 +42,10 @@ lint: setup-dev ## run the linters and the type checker
 bench: setup-dev ## measure; KUBECONFIG=… measures another cluster
 	@.venv/bin/python -m bench
 
+.PHONY: conformance conformance-report
+
+conformance: setup-dev ## run upstream's conformance suite [FOCUS=regex SKIP=regex PARALLEL=n KUBECONFIG=…]
+	@.venv/bin/python -m conformance run
+
+conformance-report: setup-dev ## write docs/conformance.md from the last run
+	@.venv/bin/python -m conformance report

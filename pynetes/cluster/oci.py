@@ -47,35 +47,73 @@ class ImageConfig:
     architecture: str = ""
 
 
-def write_image(archive: Path, name: str, files: Mapping[str, File], config: ImageConfig) -> str:
-    """Write an image called `name` (a full reference) to `archive`; returns the digest of its manifest.
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of an image: a compressed tar, and the digest of what it holds."""
 
-    `files` maps absolute paths to entries; parent directories that are not mentioned are made, owned by root.
-    """
-    layer_tar = _layer(files)
-    layer = gzip.compress(layer_tar, compresslevel=6, mtime=0)
-    config_json = _json(_image_config(config, _digest(layer_tar)))
-    manifest = _json(
-        {
+    data: bytes
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image called `name` (a full reference): its layers, the lowest first, and how it runs."""
+
+    name: str
+    layers: Sequence[Layer]
+    config: ImageConfig
+
+
+def layer_of(files: Mapping[str, File]) -> Layer:
+    """A layer of `files`, absolute paths to entries; parent directories not mentioned are made, owned by root."""
+    tar = _layer(files)
+    return Layer(gzip.compress(tar, compresslevel=6, mtime=0), _digest(tar))
+
+
+def layer_from(archive: Path) -> Layer:
+    """A layer from a compressed tar."""
+    data = archive.read_bytes()
+    return Layer(data, _digest(gzip.decompress(data)))
+
+
+def write_image(archive: Path, name: str, files: Mapping[str, File], config: ImageConfig) -> str:
+    """Write an image of one layer to `archive`; returns the digest of its manifest."""
+    return write_archive(archive, [Image(name, [layer_of(files)], config)])[0]
+
+
+def write_archive(archive: Path, images: Sequence[Image]) -> list[str]:
+    """Write several images to one archive, in which layers they share stand once; returns the manifests' digests."""
+    blobs: dict[str, bytes] = {}
+    entries, digests = [], []
+
+    def put(media_type: str, data: bytes) -> dict[str, Any]:
+        blobs[f"blobs/sha256/{_digest(data)[7:]}"] = data
+        return _descriptor(media_type, data)
+
+    for image in images:
+        config = _json(_image_config(image.config, [layer.diff_id for layer in image.layers]))
+        document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": _descriptor(CONFIG, config_json),
-            "layers": [_descriptor(LAYER, layer)],
+            "config": put(CONFIG, config),
+            "layers": [put(LAYER, layer.data) for layer in image.layers],
         }
-    )
-    entry = _descriptor(MANIFEST, manifest) | {
-        "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
-    }
-    members = {
+        names = {
+            "io.containerd.image.name": image.name,
+            "org.opencontainers.image.ref.name": image.name.rpartition(":")[2],
+        }
+        manifest = _json(document)
+        entries.append(put(MANIFEST, manifest) | {"annotations": names})
+        digests.append(_digest(manifest))
+    members = blobs | {
         "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
-        "index.json": _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}),
+        "index.json": _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}),
     }
-    members |= {f"blobs/sha256/{_digest(blob)[7:]}": blob for blob in (config_json, layer, manifest)}
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for path, data in sorted(members.items()):
             tar.addfile(_tar_info(path, File(mode=0o644), len(data)), io.BytesIO(data))
-    return _digest(manifest)
+    return digests
 
 
 def write_pause_image(archive: Path, name: str, catatonit: Path = Path("/usr/bin/catatonit")) -> str:
@@ -110,7 +148,7 @@ def _tar_info(path: str, entry: File, size: int) -> tarfile.TarInfo:
     return info
 
 
-def _image_config(config: ImageConfig, diff_id: str) -> dict[str, Any]:
+def _image_config(config: ImageConfig, diff_ids: list[str]) -> dict[str, Any]:
     run: dict[str, Any] = {
         "Entrypoint": list(config.entrypoint),
         "Cmd": list(config.command),
@@ -124,7 +162,7 @@ def _image_config(config: ImageConfig, diff_id: str) -> dict[str, Any]:
         "architecture": config.architecture or _host_architecture(),
         "os": "linux",
         "config": {key: value for key, value in run.items() if value},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": [{"created_by": "pynetes"}],
     }
 
