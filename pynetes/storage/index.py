@@ -134,7 +134,9 @@ class Index:
         return Page(records, self.revision, remaining, records[-1].key if remaining else "")
 
     def events_after(self, prefix: str, revision: int) -> Iterator[Event]:
-        """The history under `prefix` after `revision`, in order; raises Compacted."""
+        """The history under `prefix` after `revision`, in order; raises Compacted or FutureRevision."""
+        if revision > self.revision:
+            raise FutureRevision(revision, self.revision)
         if revision < self.compacted:
             raise Compacted(revision, self.compacted)
         return merge(*(c.events_after(prefix, revision) for c in self._under(prefix)), key=_revision_of)

@@ -234,7 +234,7 @@ class Store(Protocol):
         ...
 
     def watch(self, prefix: str, since: int, where: tuple[str, str] | None = None) -> Watch:
-        """Events under `prefix` after revision `since`. Raises Compacted.
+        """Events under `prefix` after revision `since`. Raises Compacted or FutureRevision.
 
         `where` (a field and its value) spares events of records that had another value both before and after.
         """

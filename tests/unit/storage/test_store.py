@@ -9,7 +9,15 @@ import pytest
 
 from pynetes.machinery import clock
 from pynetes.storage import open_store
-from pynetes.storage.interface import Compacted, Draft, KeyExists, RevisionConflict, Store, StoreUnavailable
+from pynetes.storage.interface import (
+    Compacted,
+    Draft,
+    FutureRevision,
+    KeyExists,
+    RevisionConflict,
+    Store,
+    StoreUnavailable,
+)
 from pynetes.storage.memory import MemoryStore, Retention
 from pynetes.storage.sqlite import SqliteStore
 
@@ -120,6 +128,11 @@ async def test_progress_stays_behind_events_not_yet_read(store: Store) -> None:
     await watch.__anext__()
     await store.create("/core/services/a/x", draft())
     assert watch.progress == store.revision == second.revision + 1
+
+
+async def test_a_watch_cannot_begin_in_the_future(store: Store) -> None:
+    with pytest.raises(FutureRevision):
+        store.watch("/core/pods/", store.revision + 1)
 
 
 async def test_a_watch_waits_for_what_comes(store: Store) -> None:
