@@ -20,6 +20,8 @@ from pynetes.machinery.meta import Obj
 
 log = logging.getLogger(__name__)
 
+LEASES = "leases.coordination.k8s.io"
+
 
 class LeadershipLost(Exception):
     """The Lease could not be renewed in time."""
@@ -92,13 +94,17 @@ class LeaderElector:
 
     async def _acquire(self) -> bool:
         config = self._config
+        if self._lease is not None and self._lease["spec"].get("holderIdentity") == config.identity:
+            with contextlib.suppress(StatusError):
+                await self._write(self._lease)
+                return True
         try:
-            lease = await self._client.get("leases.coordination.k8s.io", config.name, config.namespace)
+            lease = await self._client.get(LEASES, config.name, config.namespace)
         except StatusError as error:
             if error.code != 404:
                 raise
             fresh = {"metadata": {"name": config.name, "namespace": config.namespace}, "spec": self._spec({}, 0)}
-            self._observe(await self._client.create("leases.coordination.k8s.io", fresh))
+            self._observe(await self._client.create(LEASES, fresh))
             return True
         if self._lease is None or lease["spec"] != self._lease["spec"]:
             self._observe(lease)
@@ -107,11 +113,13 @@ class LeaderElector:
         lasts = spec.get("leaseDurationSeconds") or 0
         if holder and holder != config.identity and clock.monotonic() < self._observed_at + lasts:
             return False
-        transitions = spec.get("leaseTransitions", 0) + (holder != config.identity)
-        self._observe(
-            await self._client.update("leases.coordination.k8s.io", lease | {"spec": self._spec(spec, transitions)})
-        )
+        await self._write(lease)
         return True
+
+    async def _write(self, lease: Obj) -> None:
+        spec = lease["spec"]
+        transitions = spec.get("leaseTransitions", 0) + (spec.get("holderIdentity") != self._config.identity)
+        self._observe(await self._client.update(LEASES, {**lease, "spec": self._spec(spec, transitions)}))
 
     def _spec(self, old: Obj, transitions: int) -> Obj:
         now = clock.micro_timestamp()
@@ -129,8 +137,12 @@ class LeaderElector:
         self._observed_at = clock.monotonic()
 
     async def _release(self) -> None:
-        if self._lease is None:
-            return
-        spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
+        """Let go of the Lease, if it is still ours."""
         with contextlib.suppress(StatusError, Unreachable):
-            await self._client.update("leases.coordination.k8s.io", self._lease | {"spec": spec})
+            lease = await self._client.get(LEASES, self._config.name, self._config.namespace)
+            if lease["spec"].get("holderIdentity") != self._config.identity:
+                return
+            now = clock.micro_timestamp()
+            spec = {k: v for k, v in lease["spec"].items() if k != "holderIdentity"}
+            spec |= {"leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+            await self._client.update(LEASES, {**lease, "spec": spec})

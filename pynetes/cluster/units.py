@@ -88,6 +88,8 @@ def controller_manager(cluster: Cluster) -> Unit:
             root_ca_file=pki / "ca.crt",
             cluster_signing_cert_file=pki / "ca.crt",
             cluster_signing_key_file=pki / "ca.key",
+            # Each controller acts as its own service account, which has the rights that it needs and no more.
+            use_service_account_credentials="true",
             # One process, restarted by the supervisor: a Lease would only delay its return.
             leader_elect="false",
         ),
@@ -160,6 +162,7 @@ def network(cluster: Cluster, node: str) -> Unit:
             upstream_dns=cluster.upstream_dns or None,
             cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
             cni_state_dir=cluster.node_path(node, "cni", "state"),
+            ingress_dir=cluster.node_path(node, "ingress"),
             mode="host" if cluster.role == "agent" else "node",
         ),
     )
