@@ -297,16 +297,20 @@ def remove(cluster: str) -> None:
     _remove_namespaces([*namespaces, *pods])
     with _host_table(network) as (_, table):
         table.remove()
-    if _REMEMBERED.exists() and not leftovers():
+    if _REMEMBERED.exists() and not _links():
         _HOST_FORWARDING.write_text(_REMEMBERED.read_text())
         _REMEMBERED.unlink()
 
 
 def leftovers() -> list[str]:
     """Everything of any cluster that is in this host's network: namespaces, links and nftables tables, by name."""
-    links = [link["ifname"] for link in _json("link", "show") if _LINK_NAME.fullmatch(link.get("ifname", ""))]
     tables = [f"table {name}" for name in tables_named(_LINK_NAME)]
-    return [*_namespaces(_PREFIX), *links, *tables]
+    return [*_namespaces(_PREFIX), *_links(), *tables]
+
+
+def _links() -> list[str]:
+    """The bridges and node links of any cluster."""
+    return [link["ifname"] for link in _json("link", "show") if _LINK_NAME.fullmatch(link.get("ifname", ""))]
 
 
 def tables_named(pattern: "re.Pattern[str]") -> list[str]:

@@ -4,7 +4,7 @@
              ├──► nodes ──► routes, CNI configuration
              ├──► DNS zone
              ├──► Ingresses ──► nginx
-             └──► (leader only) load balancer addresses, the kube-dns endpoints
+             └──► (leader only) load balancer addresses, objects that stand for what agents do
 
 Nothing here polls: every loop waits for a change. Stopping the agent leaves the kernel as it is, so connections go on
 and a new agent takes over by one transaction; `clean_up` is what removes everything.
@@ -30,7 +30,6 @@ from pynetes.network import health, podnetwork, rules
 from pynetes.network.caches import Caches
 from pynetes.network.conntrack import Conntrack, Frontend
 from pynetes.network.dns.forward import Forwarder, Server, parse_server, resolv_conf_servers
-from pynetes.network.dns.publish import DnsEndpoints
 from pynetes.network.dns.server import DnsServer
 from pynetes.network.dns.zone import Zone
 from pynetes.network.endpoints import ZONE_LABEL, Node
@@ -42,6 +41,7 @@ from pynetes.network.netlink import NetlinkError
 from pynetes.network.options import Options, parse
 from pynetes.network.policy import Policies
 from pynetes.network.services import ServiceProxy, forget_flows
+from pynetes.network.standing import StandingObjects
 from pynetes.network.table import KernelTable, Plan
 
 log = logging.getLogger(__name__)
@@ -232,8 +232,9 @@ class Agent:
             if self.options.load_balancer_range:
                 balancers = LoadBalancers(self.client, self.caches.services, recorder, self.options.load_balancer_range)
                 group.create_task(balancers.run(), name="load balancers")
-            if self.options.cluster_dns:
-                group.create_task(DnsEndpoints(self.client, self.caches).run(), name="dns endpoints")
+            classes = self._ingress.classes if self._ingress is not None else None
+            standing = StandingObjects(self.client, self.caches, self.options.cluster_dns, classes)
+            group.create_task(standing.run(), name="standing objects")
             if self._ingress is not None:
                 group.create_task(self._ingress.publish(), name="ingress status")
 

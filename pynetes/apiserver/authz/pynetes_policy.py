@@ -11,11 +11,12 @@ from pynetes.apiserver.authz.policy import COORDINATION, DISCOVERY, NETWORKING, 
 
 _NETWORK = (
     rule(READ, "nodes services endpoints pods namespaces"),
-    rule("create update", "endpoints"),  # those of kube-dns: every node answers
+    rule("create update", "services endpoints"),  # those of kube-dns: every node answers
     rule(READ, "endpointslices", DISCOVERY),
     rule(READ, "networkpolicies ingresses ingressclasses servicecidrs", NETWORKING),
     rule("get patch update", "services/status"),
     rule("get patch update", "ingresses/status", NETWORKING),
+    rule("create", "ingressclasses", NETWORKING),
     rule(READ, "secrets configmaps"),
     rule("patch update", "nodes/status"),
     rule("create get list patch update watch", "leases", COORDINATION),

@@ -73,7 +73,7 @@ class IngressController:
         self._place = Place(directory, "", HTTP_PORT, HTTPS_PORT, worker_user(), resolver)
         self._shared = shared
         self._ingresses: Informer = caches.informers.get("ingresses")
-        self._classes: Informer = caches.informers.get("ingressclasses")
+        self.classes: Informer = caches.informers.get("ingressclasses")
         self._secrets: Informer | None = None
         self._nginx = Nginx(directory)
         self._wake = asyncio.Event()
@@ -87,14 +87,14 @@ class IngressController:
 
     def ours(self) -> list[Obj]:
         """The Ingresses that this controller serves."""
-        classes = {meta.name(obj): obj for obj in self._classes.list()}
+        classes = {meta.name(obj): obj for obj in self.classes.list()}
         return [ingress for ingress in self._ingresses.list() if is_ours(ingress, classes)]
 
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._ingresses.synced()
-        await self._classes.synced()
-        for informer in (self._ingresses, self._classes):
+        await self.classes.synced()
+        for informer in (self._ingresses, self.classes):
             informer.on_change(self._changed)
         self._caches.services.on_change(self._backend_changed)
         self._caches.endpoint_slices.on_change(self._backend_changed)
@@ -169,7 +169,7 @@ class IngressController:
         def note(old: Obj | None, new: Obj | None) -> None:
             changed.set()
 
-        watched = (self._ingresses, self._classes, self._caches.nodes)
+        watched = (self._ingresses, self.classes, self._caches.nodes)
         for informer in watched:
             informer.on_change(note)
         try:

@@ -110,16 +110,14 @@ class Lab:
 
     # Nodes and pods
 
-    async def add_node(
-        self, number: int, *, agent: bool = True, labels: dict[str, str] | None = None, flags: tuple[str, ...] = ()
-    ) -> Node:
+    async def add_node(self, number: int, *, agent: bool = True, flags: tuple[str, ...] = ()) -> Node:
         name = f"node-{number}"
         place = netns.add_node(self.network, number, name)
         node = Node(name, place.address, place.namespace, f"10.{244 - self.network.index}.{number}.0/24")
         self.nodes[name] = node
         client = self.api.client()
         obj = {
-            "metadata": {"name": name, "labels": labels or {}},
+            "metadata": {"name": name},
             "spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]},
         }
         await client.create("nodes", obj)

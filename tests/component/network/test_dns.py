@@ -62,12 +62,14 @@ async def test_pods_nodes_and_the_host_resolve_services_as_they_come_and_go(lab:
 async def test_the_kube_dns_service_is_answered_here_and_lists_every_node(lab: Lab) -> None:
     one, two = await lab.add_node(1), await lab.add_node(2)
     client = lab.api.client()
-    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
-    await client.create(
-        "services",
-        {"metadata": {"name": "kube-dns"}, "spec": {"clusterIP": lab.network.dns, "ports": ports}},
-        "kube-system",
-    )
+
+    async def made() -> bool:
+        found = await client.list("services", "kube-system", field_selector="metadata.name=kube-dns")
+        return [service["spec"]["clusterIP"] for service in found.items] == [lab.network.dns]
+
+    await lab.until(made)
+    await client.delete("services", "kube-dns", "kube-system")
+    await lab.until(made)
 
     async def listed() -> bool:
         found = await client.list("endpoints", "kube-system")

@@ -88,6 +88,8 @@ async def test_hosts_and_paths_lead_to_their_services(lab: Lab) -> None:
         return found.get("status", {}).get("loadBalancer", {}).get("ingress") == [{"ip": address}]
 
     await lab.until(published)
+    found = await lab.api.client().get("ingressclasses", "nginx")
+    assert found["spec"]["controller"] == "k8s.io/ingress-nginx"
 
 
 async def test_a_default_backend_takes_the_rest_and_rewrites_work(lab: Lab) -> None:

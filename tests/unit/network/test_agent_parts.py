@@ -10,9 +10,9 @@ import pytest
 from pynetes.cluster.netns import ClusterNetwork, NetworkError, first_free
 from pynetes.network import conntrack, health, loadbalancer, nft, podnetwork
 from pynetes.network.conntrack import Flow, frontend
-from pynetes.network.dns.publish import wanted as wanted_endpoints
 from pynetes.network.main import upstream_servers
 from pynetes.network.options import Options, parse
+from pynetes.network.standing import dns_endpoints
 
 POOL = ipaddress.IPv4Network("10.89.0.128/29")
 
@@ -103,10 +103,10 @@ def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:
 
 
 def test_the_endpoints_of_cluster_dns_are_the_nodes() -> None:
-    found = wanted_endpoints([node("b", "10.89.0.3"), node("a", "10.89.0.2"), node("c")])
+    found = dns_endpoints([node("b", "10.89.0.3"), node("a", "10.89.0.2"), node("c")])
     [subset] = found["subsets"]
     assert [(a["ip"], a["nodeName"]) for a in subset["addresses"]] == [("10.89.0.2", "a"), ("10.89.0.3", "b")]
-    assert wanted_endpoints([])["subsets"] == []
+    assert dns_endpoints([])["subsets"] == []
 
 
 # --- addresses of clusters ----------------------------------------------------------------------------------------
