@@ -87,6 +87,10 @@ class Strategy:
         """The cells of the object's table row, one for each of `columns`."""
         return [meta.name(obj), obj.get("metadata", {}).get("creationTimestamp")]
 
+    def row_conditions(self, obj: Obj) -> list[Obj]:
+        """What the row says beyond its cells: that the object is done (`Completed`)."""
+        return []
+
     def selectable(self, obj: Obj) -> dict[str, str]:
         """The fields a field selector may name, beyond the metadata's."""
         return {}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pynetes.apiserver import bootstrap_flowcontrol
+from pynetes.apiserver import allocators, bootstrap_flowcontrol
 from pynetes.apiserver.authz import reconcile
 from pynetes.apiserver.options import Options
 from pynetes.apiserver.registry import Context, Registry
@@ -48,6 +48,7 @@ async def ensure(server: "ApiServer") -> None:
         create_missing(registry, _service_cidr(options)),
         _front_proxy(registry, options),
     )
+    await allocators.repair(registry)
     await _kubernetes_service(server)
 
 

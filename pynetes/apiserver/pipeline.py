@@ -84,6 +84,8 @@ async def _resource(server: "ApiServer", request: Request, info: RequestInfo, us
     if resource is None or not _addressable(resource, info):
         raise errors.path_not_found()
     endpoint = _endpoint(resource, info)
+    if resource.strategy.deprecated:
+        request.warnings.append(resource.strategy.deprecated)
     if endpoint is None and not info.subresource and info.verb in _READS:
         if info.verb not in resource.rt.verbs:
             raise method_not_allowed()

@@ -86,7 +86,7 @@ def table(
 ) -> Obj:
     """The objects as rows under the kind's columns."""
     strategy = resource.strategy
-    rows = [tables.Row(strategy.row(obj), obj) for obj in objects]
+    rows = [tables.Row(strategy.row(obj), obj, strategy.row_conditions(obj)) for obj in objects]
     api_version = f"{META}/{version}"
     return tables.table(strategy.columns, rows, metadata, include, headers=headers, api_version=api_version)  # type: ignore[arg-type]  # checked by include_policy
 

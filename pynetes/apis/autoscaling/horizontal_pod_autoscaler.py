@@ -50,7 +50,7 @@ class AutoscalerStrategy(Strategy):
         column("Targets", description="Its metrics: current of wanted."),
         column("MinPods", description="The least it scales to."),
         column("MaxPods", description="The most it scales to."),
-        column("Replicas", "integer", "How many replicas there are."),
+        column("Replicas", description="How many replicas there are."),
         printing.AGE,
     )
 

@@ -172,8 +172,6 @@ def state(obj: Obj) -> str:
         return "Suspended"
     if meta.is_condition_true(obj, "FailureTarget"):
         return "FailureTarget"
-    if meta.is_condition_true(obj, "SuccessCriteriaMet"):
-        return "SuccessCriteriaMet"
     return "Running"
 
 

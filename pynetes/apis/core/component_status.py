@@ -24,5 +24,5 @@ class ComponentStatusStrategy(Strategy):
         healthy = next((c for c in obj.get("conditions") or [] if c.get("type") == "Healthy"), None)
         if healthy is None:
             return [meta.name(obj), "Unknown", "", ""]
-        word = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
+        word = "Healthy" if healthy.get("status") == "True" else "Unhealthy"
         return [meta.name(obj), word, healthy.get("message", ""), healthy.get("error", "")]

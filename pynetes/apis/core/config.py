@@ -33,7 +33,7 @@ def _immutable(errors: Errors, new: Obj, old: Obj, fields: tuple[str, ...]) -> N
 class ConfigMapStrategy(Strategy):
     """A ConfigMap."""
 
-    columns = (printing.NAME, column("Data", "integer", "How many keys it holds."), printing.AGE)
+    columns = (printing.NAME, column("Data", description="How many keys it holds."), printing.AGE)
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
@@ -73,7 +73,7 @@ class SecretStrategy(Strategy):
     columns = (
         printing.NAME,
         column("Type", description="What the secret is for."),
-        column("Data", "integer", "How many keys it holds."),
+        column("Data", description="How many keys it holds."),
         printing.AGE,
     )
 

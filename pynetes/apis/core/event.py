@@ -80,7 +80,7 @@ class EventStrategy(Strategy):
         involved = obj.get(self.object_field) or {}
         source = obj.get("source") or obj.get("deprecatedSource") or {}
         component = source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
-        host = source.get("host") or ""
+        host = source.get("host") or obj.get("reportingInstance") or ""
         first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or obj.get("eventTime")
         series = obj.get("series") or {}
         last = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp") or first

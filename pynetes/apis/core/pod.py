@@ -100,6 +100,9 @@ class PodStrategy(Strategy):
     def row(self, obj: Obj) -> list[Any]:
         return pod_table.row(obj)
 
+    def row_conditions(self, obj: Obj) -> list[Obj]:
+        return pod_table.completed(obj)
+
     def selectable(self, obj: Obj) -> dict[str, str]:
         spec, status = printing.spec(obj), printing.status(obj)
         addresses = status.get("podIPs") or []
@@ -124,7 +127,6 @@ class PodTemplateStrategy(Strategy):
         column("Containers", description="The names of the template's containers."),
         column("Images", description="The images of the template's containers."),
         column("Pod Labels", description="The labels that pods made of the template get."),
-        printing.AGE,
     )
 
     def default(self, obj: Obj) -> None:
@@ -143,5 +145,4 @@ class PodTemplateStrategy(Strategy):
             meta.name(obj),
             *printing.containers(template.get("spec") or {}),
             printing.label_set(labels),
-            printing.age(obj),
         ]

@@ -44,6 +44,17 @@ def row(pod: Obj) -> list[Any]:
     ]
 
 
+_ENDED = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def completed(pod: Obj) -> list[Obj]:
+    """What the row says of a pod that has ended."""
+    phase = printing.status(pod).get("phase") or ""
+    if phase not in _ENDED:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _ENDED[phase]}]
+
+
 class _Restarts:
     """Counts restarts and remembers the latest."""
 

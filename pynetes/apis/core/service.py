@@ -110,7 +110,7 @@ class ServiceStrategy(Strategy):
         return [
             meta.name(obj),
             spec.get("type", ""),
-            spec.get("clusterIP") or printing.NONE,
+            (spec.get("clusterIPs") or [spec.get("clusterIP")])[0] or printing.NONE,
             external_ip(obj),
             printing.joined(_port(port) for port in spec.get("ports") or []),
             printing.age(obj),

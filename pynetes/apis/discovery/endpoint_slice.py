@@ -72,15 +72,21 @@ class EndpointSliceStrategy(Strategy):
         return []
 
     def row(self, obj: Obj) -> list[Any]:
-        ports = [str(port["port"]) if port.get("port") is not None else "*" for port in obj.get("ports") or []]
+        ports = [_port_text(port) for port in obj.get("ports") or []]
         addresses = [address for each in obj.get("endpoints") or [] for address in each.get("addresses") or []]
         return [
             meta.name(obj),
             obj.get("addressType", ""),
-            printing.truncated(ports, 3) if ports else printing.UNSET,
+            printing.truncated(ports, 3) if any(ports) else printing.UNSET,
             printing.truncated(addresses, 3) if addresses else printing.UNSET,
             printing.age(obj),
         ]
+
+
+def _port_text(port: Obj) -> str:
+    if port.get("port") is not None:
+        return str(port["port"])
+    return port["name"] if port.get("name") is not None else "*"
 
 
 def _endpoint(errors: Errors, endpoint: Obj, kind: str, path: str) -> None:

@@ -22,7 +22,7 @@ class IPAddressStrategy(Strategy):
     """One address, and what has it."""
 
     name_check = staticmethod(canonical_ip)
-    columns = (printing.NAME, column("ParentRef", description="What has the address."), printing.AGE)
+    columns = (printing.NAME, column("ParentRef", description="What has the address."))
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         reference = printing.spec(obj).get("parentRef")
@@ -46,7 +46,7 @@ class IPAddressStrategy(Strategy):
         errors.unchanged(path, printing.spec(new).get("parentRef"), printing.spec(old).get("parentRef"))
 
     def row(self, obj: Obj) -> list[Any]:
-        return [meta.name(obj), _parent(printing.spec(obj).get("parentRef") or {}), printing.age(obj)]
+        return [meta.name(obj), _parent(printing.spec(obj).get("parentRef") or {})]
 
     def selectable(self, obj: Obj) -> dict[str, str]:
         reference = printing.spec(obj).get("parentRef") or {}

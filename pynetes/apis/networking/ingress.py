@@ -90,10 +90,9 @@ class IngressStrategy(Strategy):
 
     def row(self, obj: Obj) -> list[Any]:
         spec = printing.spec(obj)
-        name = spec.get("ingressClassName") or meta.annotations(obj).get(CLASS_ANNOTATION) or printing.NONE
         return [
             meta.name(obj),
-            name,
+            spec.get("ingressClassName") or printing.NONE,
             _hosts(spec.get("rules") or []),
             load_balancer(printing.status(obj)),
             "80, 443" if spec.get("tls") else "80",
@@ -102,10 +101,13 @@ class IngressStrategy(Strategy):
 
 
 def _hosts(rules: list[Obj]) -> str:
-    hosts = [rule["host"] for rule in rules if rule.get("host")]
-    if len(hosts) > 3:
-        return f"{','.join(hosts[:3])} + {len(rules) - 3} more..."
-    return ",".join(hosts) or "*"
+    shown: list[str] = []
+    for rule in rules:
+        if len(shown) == 3:
+            return f"{','.join(shown)} + {len(rules) - 3} more..."
+        if rule.get("host"):
+            shown.append(rule["host"])
+    return ",".join(shown) or "*"
 
 
 def _host(errors: Errors, host: str | None, path: str) -> None:

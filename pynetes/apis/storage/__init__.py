@@ -229,7 +229,6 @@ class CSIStorageCapacityStrategy(Strategy):
         printing.NAME,
         column("StorageClassName", description="The class it is about."),
         column("Capacity", description="How much is left."),
-        printing.AGE,
     )
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
@@ -251,7 +250,6 @@ class CSIStorageCapacityStrategy(Strategy):
             meta.name(obj),
             obj.get("storageClassName", ""),
             printing.UNSET if capacity is None else capacity,
-            printing.age(obj),
         ]
 
 

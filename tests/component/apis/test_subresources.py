@@ -253,7 +253,8 @@ async def test_an_event_is_one_object_in_both_groups(api: Api) -> None:
     path = f"/apis/events.k8s.io/v1/namespaces/{api.namespace}/events"
     new = json.loads((await api.client.raw("GET", f"{path}/e")).body)
     assert (new["regarding"], new["note"], new["reason"]) == (reference, "m", "R")
-    for base, field in ((path, "regarding.name"), (f"/api/v1/namespaces/{api.namespace}/events", "involvedObject.name")):
+    core = f"/api/v1/namespaces/{api.namespace}/events"
+    for base, field in ((path, "regarding.name"), (core, "involvedObject.name")):
         found = json.loads((await api.client.raw("GET", base, query={"fieldSelector": f"{field}=p"})).body)
         assert [each["metadata"]["name"] for each in found["items"]] == ["e"]
 
@@ -280,3 +281,10 @@ async def test_an_autoscaler_is_one_object_in_both_versions(api: Api) -> None:
     ]
     back = json.loads((await api.client.raw("GET", f"/apis/autoscaling/v1/{path}/h")).body)
     assert back["spec"] == {**old["spec"], "minReplicas": 1}
+
+
+async def test_a_deprecated_kind_says_so_to_whoever_asks(api: Api) -> None:
+    answer = await api.client.raw("GET", f"/api/v1/namespaces/{api.namespace}/endpoints")
+    assert answer.headers["Warning"] == (
+        '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    )
