@@ -41,7 +41,7 @@ class _Webhooks(Plugin):
     plural = ""
 
     def __init__(self) -> None:
-        self._mirror: Mirror | None = None
+        self._mirror: Mirror[Obj] | None = None
         self._client: WebhookClient | None = None
 
     def start(self, server: "ApiServer") -> None:

@@ -6,6 +6,9 @@ CSINodes and the Node itself by their name; lists of pods by their field selecto
 of the role `system:node`. The references are indexed by node and follow the store by the change.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from pynetes.apiserver.authz.policy import CLUSTER_ROLES
 from pynetes.apiserver.authz.rbac import Decision, Permissions
 from pynetes.apiserver.authz.references import Reference, pod_references, volume_secrets
@@ -27,37 +30,79 @@ def node_identity(user: UserInfo) -> tuple[str, bool]:
     return "", False
 
 
+class BoundPod(NamedTuple):
+    """What the graph keeps of a pod."""
+
+    key: str
+    node: str
+    references: frozenset[Reference]
+
+
+class Volume(NamedTuple):
+    """What the graph keeps of a PersistentVolume: the claim it is bound to, and the secrets that mounting it takes."""
+
+    name: str
+    claim_namespace: str
+    claim: str
+    secrets: frozenset[tuple[str, str]]
+
+
+class OfNode(NamedTuple):
+    """What the graph keeps of an object that names its node: a VolumeAttachment or a ResourceSlice."""
+
+    kind: str
+    name: str
+    node: str
+
+
+def bound_pod(pod: Obj) -> BoundPod:
+    """The part of a pod that matters here; pods without a node refer to nothing yet."""
+    node = (pod.get("spec") or {}).get("nodeName", "")
+    return BoundPod(meta.key(pod), node, pod_references(pod) if node else frozenset())
+
+
+def volume(obj: Obj) -> Volume:
+    """The part of a PersistentVolume that matters here."""
+    claim = (obj.get("spec") or {}).get("claimRef") or {}
+    return Volume(meta.name(obj), claim.get("namespace", ""), claim.get("name", ""), volume_secrets(obj))
+
+
+def of_node(kind: str) -> Callable[[Obj], OfNode]:
+    """The part of a VolumeAttachment or ResourceSlice that matters here."""
+    return lambda obj: OfNode(kind, meta.name(obj), (obj.get("spec") or {}).get("nodeName", ""))
+
+
 class NodeGraph:
     """From each node to its pods and on to what they refer to."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, frozenset[Reference]]] = {}  # node → pod key → references
-        self._volumes: dict[str, tuple[str, str, frozenset[tuple[str, str]]]] = {}  # volume → claim, its secrets
-        self._attachments: dict[str, str] = {}  # VolumeAttachment → node
+        self._volumes: dict[str, Volume] = {}
+        self._of_node: dict[tuple[str, str], str] = {}  # kind and name → node
 
-    def change_pod(self, old: Obj | None, new: Obj | None) -> None:
+    def change_pod(self, old: BoundPod | None, new: BoundPod | None) -> None:
         """A pod came, was bound, changed or went."""
-        before = _node_of(old)
-        after = _node_of(new)
-        if old is not None and before and before != after:
-            self._pods.get(before, {}).pop(meta.key(old), None)
-        if new is not None and after:
-            self._pods.setdefault(after, {})[meta.key(new)] = pod_references(new)
+        if old is not None and old.node and (new is None or new.node != old.node):
+            pods = self._pods.get(old.node, {})
+            pods.pop(old.key, None)
+            if not pods:
+                self._pods.pop(old.node, None)
+        if new is not None and new.node:
+            self._pods.setdefault(new.node, {})[new.key] = new.references
 
-    def change_volume(self, old: Obj | None, new: Obj | None) -> None:
+    def change_volume(self, old: Volume | None, new: Volume | None) -> None:
         """A PersistentVolume came, was bound or went."""
-        if new is None:
-            self._volumes.pop(meta.name(old or {}), None)
-            return
-        claim = (new.get("spec") or {}).get("claimRef") or {}
-        self._volumes[meta.name(new)] = (claim.get("namespace", ""), claim.get("name", ""), volume_secrets(new))
+        if new is not None:
+            self._volumes[new.name] = new
+        elif old is not None:
+            self._volumes.pop(old.name, None)
 
-    def change_attachment(self, old: Obj | None, new: Obj | None) -> None:
-        """A VolumeAttachment came or went."""
-        if new is None:
-            self._attachments.pop(meta.name(old or {}), None)
-        else:
-            self._attachments[meta.name(new)] = (new.get("spec") or {}).get("nodeName", "")
+    def change_of_node(self, old: OfNode | None, new: OfNode | None) -> None:
+        """A VolumeAttachment or a ResourceSlice came or went."""
+        if new is not None:
+            self._of_node[new.kind, new.name] = new.node
+        elif old is not None:
+            self._of_node.pop((old.kind, old.name), None)
 
     def has_pod(self, node: str, namespace: str, name: str) -> bool:
         """Whether the pod is bound to the node."""
@@ -65,23 +110,20 @@ class NodeGraph:
 
     def reaches(self, node: str, kind: str, namespace: str, name: str) -> bool:
         """Whether a pod of the node refers to the object, directly or through its volumes."""
-        if kind == "volumeattachments":
-            return self._attachments.get(name) == node
+        if kind in ("volumeattachments", "resourceslices"):
+            return self._of_node.get((kind, name)) == node
         if kind == "persistentvolumes":
-            claim_space, claim, _ = self._volumes.get(name, ("", "", frozenset()))
-            return bool(claim) and self.reaches(node, "persistentvolumeclaims", claim_space, claim)
-        pods = self._pods.get(node, {}).values()
+            bound = self._volumes.get(name)
+            return bound is not None and bool(bound.claim) and self._uses_claim(node, bound)
         wanted = (kind, namespace, name)
-        if any(wanted in references for references in pods):
+        if any(wanted in references for references in self._pods.get(node, {}).values()):
             return True
         return kind == "secrets" and any(
-            (namespace, name) in secrets and self.reaches(node, "persistentvolumeclaims", claim_space, claim)
-            for claim_space, claim, secrets in self._volumes.values()
+            (namespace, name) in bound.secrets and self._uses_claim(node, bound) for bound in self._volumes.values()
         )
 
-
-def _node_of(pod: Obj | None) -> str:
-    return ((pod or {}).get("spec") or {}).get("nodeName", "")
+    def _uses_claim(self, node: str, bound: Volume) -> bool:
+        return self.reaches(node, "persistentvolumeclaims", bound.claim_namespace, bound.claim)
 
 
 class NodeAuthorizer:
@@ -89,20 +131,24 @@ class NodeAuthorizer:
 
     def __init__(self, graph: NodeGraph | None = None) -> None:
         self.graph = graph or NodeGraph()
-        self._mirrors: list[Mirror] = []
+        self._mirrors: list[Mirror[Any]] = []
         self._static = Permissions()
         self._static.add(next(role.rules for role in CLUSTER_ROLES if role.name == "system:node"), "")
 
     def follow(self, store: Store) -> None:
         """Load what the store holds and keep up with it."""
-        for prefix, change in (
-            ("/core/pods/", self.graph.change_pod),
-            ("/core/persistentvolumes/", self.graph.change_volume),
-            ("/storage.k8s.io/volumeattachments/", self.graph.change_attachment),
-        ):
-            mirror = Mirror(store, prefix, change)
+        graph = self.graph
+        mirrors: list[Mirror[Any]] = [
+            Mirror(store, "/core/pods/", graph.change_pod, bound_pod),
+            Mirror(store, "/core/persistentvolumes/", graph.change_volume, volume),
+        ]
+        mirrors += [
+            Mirror(store, f"/{group}/{kind}/", graph.change_of_node, of_node(kind))
+            for group, kind in (("storage.k8s.io", "volumeattachments"), ("resource.k8s.io", "resourceslices"))
+        ]
+        for mirror in mirrors:
             mirror.start()
-            self._mirrors.append(mirror)
+        self._mirrors = mirrors
 
     async def stop(self) -> None:
         """Stop following the store."""
@@ -133,7 +179,7 @@ class NodeAuthorizer:
                 case "csinodes.storage.k8s.io":
                     return _csi_node(node, info)
                 case "resourceslices.resource.k8s.io":
-                    return _resource_slice(node, info)
+                    return self._slice(node, info)
                 case "nodes":
                     return _node(node, info)
                 case "pods":
@@ -176,6 +222,22 @@ class NodeAuthorizer:
         if info.subresource != "token":
             return Decision(False, "can only create token subresource of serviceaccount")
         return self._related(node, info)
+
+    def _slice(self, node: str, info: RequestInfo) -> Decision:
+        if info.subresource:
+            return Decision(False, "cannot authorize ResourceSlice subresources")
+        match info.verb:
+            case "create":  # NodeRestriction checks whose it is
+                return Decision(True)
+            case "get" | "update" | "patch" | "delete":
+                return self._related(node, info)
+            case "list" | "watch" | "deletecollection":
+                if ("spec.nodeName", node) in field_requirements(info.field_selector):
+                    return Decision(True)
+                said = "can only list/watch/deletecollection resourceslices with nodeName field selector"
+                return Decision(False, said)
+        known = "get, watch, list, create, update, patch, delete, deletecollection"
+        return Decision(False, f"only the following verbs are allowed for a ResourceSlice: {known}")
 
     def _pod(self, node: str, info: RequestInfo) -> Decision:
         match info.subresource, info.verb:
@@ -224,19 +286,6 @@ def _csi_node(node: str, info: RequestInfo) -> Decision:
     if info.verb != "create" and info.name != node:
         return Decision(False, "can only access CSINode with the same name as the requesting node")
     return Decision(True)
-
-
-def _resource_slice(node: str, info: RequestInfo) -> Decision:
-    if info.subresource:
-        return Decision(False, "cannot authorize ResourceSlice subresources")
-    if info.verb in ("create", "get", "update", "patch", "delete"):
-        return Decision(info.verb == "create")
-    if info.verb in ("list", "watch", "deletecollection"):
-        if ("spec.nodeName", node) in field_requirements(info.field_selector):
-            return Decision(True)
-        return Decision(False, "can only list/watch/deletecollection resourceslices with nodeName field selector")
-    known = "get, watch, list, create, update, patch, delete, deletecollection"
-    return Decision(False, f"only the following verbs are allowed for a ResourceSlice: {known}")
 
 
 def _node(node: str, info: RequestInfo) -> Decision:

@@ -105,7 +105,7 @@ class Rbac:
         self._roles: dict[tuple[str, str], Obj] = {}
         self._bindings: dict[str, dict[tuple[str, str], tuple[_Binding, str]]] = {}
         self._users: dict[tuple[str, tuple[str, ...]], dict[str, Permissions]] = {}
-        self._mirrors: list[Mirror] = []
+        self._mirrors: list[Mirror[Obj]] = []
 
     def follow(self, store: Store) -> None:
         """Load what the store holds and keep up with it."""
@@ -115,7 +115,7 @@ class Rbac:
             ("clusterrolebindings", self.change_binding),
             ("rolebindings", self.change_binding),
         ):
-            mirror = Mirror(store, f"/{_GROUP}/{plural}/", change)
+            mirror: Mirror[Obj] = Mirror(store, f"/{_GROUP}/{plural}/", change)
             mirror.start()
             self._mirrors.append(mirror)
 

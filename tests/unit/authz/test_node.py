@@ -2,7 +2,7 @@
 
 import pytest
 
-from pynetes.apiserver.authz.node import NodeAuthorizer
+from pynetes.apiserver.authz.node import NodeAuthorizer, bound_pod, volume
 from pynetes.apiserver.request import RequestInfo, UserInfo
 from pynetes.machinery.meta import Obj
 
@@ -42,12 +42,12 @@ REFERRING = pod(
 @pytest.fixture
 def authorizer() -> NodeAuthorizer:
     made = NodeAuthorizer()
-    made.graph.change_pod(None, REFERRING)
-    volume = {
+    made.graph.change_pod(None, bound_pod(REFERRING))
+    persistent = {
         "metadata": {"name": "pv"},
         "spec": {"claimRef": {"namespace": "ns", "name": "claim"}, "csi": {"nodePublishSecretRef": {"name": "csi"}}},
     }
-    made.graph.change_volume(None, volume)
+    made.graph.change_volume(None, volume(persistent))
     return made
 
 
@@ -70,14 +70,14 @@ def test_a_node_reads_what_its_pods_refer_to(authorizer: NodeAuthorizer, resourc
 
 
 def test_what_a_pod_no_longer_holds_is_out_of_reach_again(authorizer: NodeAuthorizer) -> None:
-    authorizer.graph.change_pod(REFERRING, None)
+    authorizer.graph.change_pod(bound_pod(REFERRING), None)
     assert not authorizer.authorize(NODE, ask("get", "secrets", "vol")).allowed
 
 
 def test_mirror_pods_grant_nothing(authorizer: NodeAuthorizer) -> None:
     mirror = pod("m", "n1", volumes=[{"name": "x", "secret": {"secretName": "stolen"}}])
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    authorizer.graph.change_pod(None, mirror)
+    authorizer.graph.change_pod(None, bound_pod(mirror))
     assert not authorizer.authorize(NODE, ask("get", "secrets", "stolen")).allowed
 
 
