@@ -43,6 +43,21 @@ def check(
     )
 
 
+def under_pressure(pod: Obj, pressures: set[str]) -> Rejection | None:
+    """A node under pressure takes critical pods, and with memory short those that asked for some."""
+    if not pressures or (pod["spec"].get("priority") or 0) >= 2_000_000_000:
+        return None
+    if pressures == {"MemoryPressure"}:
+        tolerated = any(
+            toleration.get("key") in (None, "", "node.kubernetes.io/memory-pressure")
+            for toleration in pod["spec"].get("tolerations") or []
+            if toleration.get("operator") == "Exists"
+        )
+        if resources.qos_class(pod) != "BestEffort" or tolerated:
+            return None
+    return _rejected("Evicted", f"The node had condition: [{' '.join(sorted(pressures))}]. ")
+
+
 def _rejected(reason: str, message: str) -> Rejection:
     return reason, f"Pod was rejected: {message}"
 

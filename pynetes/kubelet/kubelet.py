@@ -19,6 +19,8 @@ from pynetes.kubelet import admission, machine, mounts, observed, spec
 from pynetes.kubelet.cgroups import Cgroups
 from pynetes.kubelet.cri import events as runtime_events
 from pynetes.kubelet.cri.client import Cri, CriError
+from pynetes.kubelet.eviction import EvictionManager
+from pynetes.kubelet.housekeeping import Housekeeper
 from pynetes.kubelet.images import Images
 from pynetes.kubelet.node import NodeReporter
 from pynetes.kubelet.node_context import NodeContext
@@ -71,6 +73,8 @@ class Kubelet:
             admit=self._admit,
         )
         self.server = KubeletServer(self)
+        self.housekeeper = Housekeeper(self)
+        self.eviction = EvictionManager(self)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -86,6 +90,8 @@ class Kubelet:
                 group.create_task(self._listen(), name="runtime-events")
                 group.create_task(self.node.run(), name="node")
                 group.create_task(self._relist(), name="relist")
+                group.create_task(self.housekeeper.run(), name="housekeeping")
+                group.create_task(self.eviction.run(), name="eviction")
                 await self.server.start()
                 await self.pods.synced()
                 await self._remove_orphans()
@@ -156,7 +162,9 @@ class Kubelet:
             if worker.finished is None and not spec.is_terminal(worker.status) and worker.uid != meta.uid(pod)
         ]
         unsafe = self.options.allowed_unsafe_sysctls
-        return admission.check(pod, others, self.node.allocatable, self.node.labels, unsafe)
+        return admission.under_pressure(pod, self.pressures) or admission.check(
+            pod, others, self.node.allocatable, self.node.labels, unsafe
+        )
 
     # What the workers are told
 

@@ -75,6 +75,7 @@ class NodeReporter:
         self._pressures = pressures
         self._network_changed = network_changed
         self._changed = asyncio.Event()
+        self._registered = asyncio.Event()
         self._written_at = 0.0
         self._images: list[Obj] = []
         self._runtime_handlers: list[Obj] = []
@@ -156,17 +157,19 @@ class NodeReporter:
     # The status
 
     async def _keep_status(self) -> None:
-        registered = not self.options.register_node
+        if not self.options.register_node:
+            self._registered.set()
         while True:
             self._changed.clear()
             delay = self.options.node_status_update_frequency
             try:
-                if not registered:
+                if not self._registered.is_set():
                     await self._register()
-                    registered = True
+                    self._registered.set()
                 await self._write_status()
             except StatusError as error:
-                registered = registered and error.code != 404
+                if error.code == 404 and self.options.register_node:
+                    self._registered.clear()
                 log.warning("node status: %s", error.message)
                 delay = 0.5
             except Unreachable as error:
@@ -312,6 +315,7 @@ class NodeReporter:
     async def _keep_lease(self) -> None:
         lease: Obj | None = None
         period = self.options.node_lease_duration_seconds / 4
+        await self._registered.wait()
         while True:
             delay = period
             try:

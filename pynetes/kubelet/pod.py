@@ -70,6 +70,7 @@ class PodWorker:
         self.ended: dict[str, asyncio.Event] = {}  # container id → its end, for those who follow its log
         self._over = spec.is_terminal(self.status)
         self._grace: float | None = None
+        self._disruption = ""
         self._wake = asyncio.Event()
         self._interrupt = asyncio.Event()
         self._exits: set[str] = set()
@@ -126,6 +127,11 @@ class PodWorker:
             self.finished = (phase, reason, message)
             self._over = True
             self._terminate(spec.grace_period(self.pod) if grace is None else grace)
+
+    def evict(self, message: str, grace: float) -> None:
+        """End the pod because the node runs short; who watches is told that it was not the pod's doing."""
+        self._disruption = message
+        self.finish("Failed", "Evicted", message, grace)
 
     def container_ended(self, container_id: str) -> None:
         """The runtime says that a container ended."""
@@ -546,6 +552,7 @@ class PodWorker:
             runtime_name=self.node.runtime_name,
             terminal=terminal,
             finished=self.finished,
+            disruption=self._disruption,
         )
         self.status = make_status(facts)
         self.node.reporter.report(self.pod, self.status)

@@ -15,6 +15,7 @@ from typing import Any
 from pynetes.kubelet import machine, observed
 from pynetes.kubelet.cgroups import Cgroups
 from pynetes.kubelet.cri.client import Cri
+from pynetes.kubelet.disk import disk_usage
 from pynetes.kubelet.pod import PodWorker
 from pynetes.kubelet.resources import qos_class
 from pynetes.machinery import clock, meta
@@ -178,7 +179,7 @@ class Stats:
             "usedBytes": stats.writable_layer.used_bytes.value,
             "inodesUsed": stats.writable_layer.inodes_used.value,
         }
-        logs = _size(Path(container.log_path).parent) if container and container.log_path else 0
+        logs = disk_usage(Path(container.log_path).parent) if container and container.log_path else 0
         return {
             "name": name,
             "startTime": clock.format_time(clock.now() if not started else _moment(started)),
@@ -210,7 +211,7 @@ class Stats:
         for name, volume in worker.volumes.volumes.items():
             if volume.directory.is_dir():
                 entry = {**self._file_system(volume.directory), "name": name}
-                entry["usedBytes"] = _size(volume.directory)
+                entry["usedBytes"] = disk_usage(volume.directory)
                 found.append(entry)
         return found
 
@@ -317,18 +318,6 @@ def _memory(usage: Usage, total: int) -> Obj:
 
 def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
-
-
-def _size(directory: Path) -> int:
-    """Bytes on disk below a directory."""
-    total = 0
-    for root, _, files in os.walk(directory):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118 (hot loop over strings)
-            except OSError:
-                continue
-    return total
 
 
 def _maximum_pid() -> int:

@@ -39,6 +39,7 @@ class Facts:
     runtime_name: str = "containerd"
     terminal: bool = False  # every container has ended for good
     finished: tuple[str, str, str] | None = None  # phase, reason, message that were decided (evicted, rejected)
+    disruption: str = ""  # why the node ended the pod, if it did
 
 
 def make_status(facts: Facts) -> Obj:
@@ -313,6 +314,8 @@ def _conditions(facts: Facts, status: Obj, statuses: list[Obj]) -> list[Obj]:
         ("ContainersReady", *containers_ready),
         ("PodScheduled", True, "", ""),
     ]
+    if facts.disruption:
+        wanted.append(("DisruptionTarget", True, "TerminationByKubelet", facts.disruption))
     result = []
     for kind, true, reason, message in wanted:
         condition: Obj = {"type": kind, "status": "True" if true else "False"}
