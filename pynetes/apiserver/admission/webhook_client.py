@@ -69,7 +69,7 @@ class WebhookClient:
                 raise CallFailed(text or f"the server responded with status {answer.status}")
             try:
                 decoded = wire.decode(body)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise CallFailed(f"couldn't get version/kind; json parse error: {error}") from None
             if not isinstance(decoded, dict):
                 raise CallFailed("couldn't get version/kind; json parse error: not an object")

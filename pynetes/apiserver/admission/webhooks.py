@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pynetes.apis.versions import convert
 from pynetes.apiserver.admission import Attributes, Plugin
 from pynetes.apiserver.admission.webhook_client import CallFailed, WebhookClient
@@ -128,7 +130,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             target = scheme.definition_of(rt.api_version, rt.kind) if not attributes.subresource else None
             if target is not None:
                 patched = scheme.decode(rt, wire.encode(patched))
-        except (ValueError, binascii.Error, StatusError) as error:
+        except (ValueError, binascii.Error, msgspec.DecodeError, StatusError) as error:
             raise errors.internal(str(error)) from None
         after = _in_version(patched, attributes, attributes.rt)
         if not attributes.subresource:

@@ -146,7 +146,7 @@ def _split(token: str) -> tuple[str, str, bytes]:
 def _json(segment: str) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(decode_segment(segment))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidToken("malformed JSON") from None
     if not isinstance(value, dict):
         raise InvalidToken("not a JSON object")

@@ -118,7 +118,7 @@ def test_app_armor_by_annotation() -> None:
         (
             spec(),
             'allowPrivilegeEscalation != false (container "a" must set '
-            'securityContext.allowPrivilegeEscalation=false), '
+            "securityContext.allowPrivilegeEscalation=false), "
             'unrestricted capabilities (container "a" must set securityContext.capabilities.drop=["ALL"]), '
             'runAsNonRoot != true (pod or container "a" must set securityContext.runAsNonRoot=true), '
             'seccompProfile (pod or container "a" must set securityContext.seccompProfile.type to "RuntimeDefault" '
