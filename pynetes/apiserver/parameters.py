@@ -6,18 +6,18 @@ Everything is checked here with upstream's texts, so that the verbs see only val
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from pynetes.apiserver import negotiate
 from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import LOOPBACK, Request
-from pynetes.machinery import errors, selectors, wire
+from pynetes.machinery import clock, errors, scheme, selectors, wire
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
 META_GROUP = "meta.k8s.io"
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 PROPAGATION = ("Background", "Foreground", "Orphan")
 
@@ -256,6 +256,20 @@ def context(request: Request, kind: str, manager: str = "") -> Context:
     )
 
 
+def timeout(request: Request, limit: float) -> float:
+    """How long a request may take: `?timeout=`, but never longer than the server's own limit."""
+    text = request.param("timeout")
+    if not text:
+        return limit
+    try:
+        wanted = clock.parse_duration(text)
+    except ValueError:
+        raise errors.bad_request(
+            f"invalid timeout specified in the request URL - time: invalid duration {errors.quote(text)}"
+        ) from None
+    return min(wanted, limit) if wanted > 0 else limit
+
+
 def default_manager(request: Request) -> str:
     """The field manager of a client that names none: its user agent up to the first slash."""
     return prefix_of_agent(request.headers.get("user-agent", ""))
@@ -292,32 +306,12 @@ def delete_options(request: Request) -> tuple[Obj, Context]:
 
 
 def _delete_body(request: Request) -> Obj:
-    try:
-        body: Any = wire.decode(negotiate.body_json(request))
-    except msgspec.DecodeError as error:
-        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(body, dict):
-        raise errors.bad_request("couldn't get version/kind; json parse error: cannot unmarshal into DeleteOptions")
-    if body.get("kind", "DeleteOptions") != "DeleteOptions":
+    """The DeleteOptions in a body; any group's spelling of the version will do."""
+    options = scheme.decode(_DELETE_OPTIONS, negotiate.body_json(request))
+    if options.pop("kind", "DeleteOptions") != "DeleteOptions":
         raise errors.bad_request("decoded object cannot be converted to DeleteOptions")
-    try:
-        return msgspec.to_builtins(msgspec.convert(body, _DeleteOptions), str_keys=True)
-    except msgspec.ValidationError as error:
-        raise errors.bad_request(f'DeleteOptions in version "v1" cannot be handled: {error}') from error
-
-
-class _Preconditions(msgspec.Struct, omit_defaults=True):
-    uid: str | None = None
-    resourceVersion: str | None = None
-
-
-class _DeleteOptions(msgspec.Struct, omit_defaults=True):
-    gracePeriodSeconds: int | None = None
-    preconditions: _Preconditions | None = None
-    orphanDependents: bool | None = None
-    propagationPolicy: str | None = None
-    dryRun: list[str] | None = None
-    ignoreStoreReadErrorWithClusterBreakingPotential: bool | None = None
+    options.pop("apiVersion", None)
+    return options
 
 
 def _check_delete(options: Obj) -> list[FieldError]:

@@ -11,7 +11,7 @@ import msgspec
 from pynetes.apiserver import bodies, negotiate, parameters, writes, yaml
 from pynetes.apiserver.registry import Context, Registry, Resource
 from pynetes.apiserver.request import Request, RequestInfo
-from pynetes.machinery import clock, errors, scheme, wire
+from pynetes.machinery import clock, errors, json_syntax, scheme, wire
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import apply, json_patch, merge, strategic
@@ -32,7 +32,7 @@ async def run(
     _check_options(request, media)
     if media == APPLY_PATCH:
         return await _apply(registry, resource, request, info, ctx, subresource)
-    change = _Patch(media, request.body, resource, ctx)
+    change = _Patch(media, request.body, resource, info, ctx)
     return await writes.update(registry, resource, info.namespace, info.name, change, ctx, subresource=subresource)
 
 
@@ -42,10 +42,12 @@ def change_of(request: Request, resource: Resource, ctx: Context) -> writes.Chan
     if media not in negotiate.PATCH_TYPES:
         raise errors.unsupported_media_type(negotiate.PATCH_TYPES)
     _check_options(request, media)
+    info = request.info
+    assert info is not None
     if media == APPLY_PATCH:
         # A view has one field to own; applying it is merging it.
-        return _Patch(MERGE_PATCH, wire.encode(yaml.load(request.body)), resource, ctx)
-    return _Patch(media, request.body, resource, ctx)
+        return _Patch(MERGE_PATCH, wire.encode(yaml.load(request.body)), resource, info, ctx)
+    return _Patch(media, request.body, resource, info, ctx)
 
 
 def _check_options(request: Request, media: str) -> None:
@@ -61,18 +63,19 @@ def _check_options(request: Request, media: str) -> None:
 class _Patch:
     """A JSON, merge or strategic merge patch, parsed once and applied as often as the write is tried."""
 
-    def __init__(self, media: str, body: bytes, resource: Resource, ctx: Context) -> None:
+    def __init__(self, media: str, body: bytes, resource: Resource, info: RequestInfo, ctx: Context) -> None:
         self._media = media
+        self._info = info
         self._resource = resource
         self._ctx = ctx
         self._warned = False
         try:
             self._patch: Any = wire.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise errors.bad_request(str(error)) from error
+            raise errors.bad_request(_said(media, json_syntax.error(body) or str(error))) from error
         wanted = list if media == JSON_PATCH else dict
         if not isinstance(self._patch, wanted):
-            raise errors.bad_request(_cannot_unmarshal(self._patch, media))
+            raise errors.bad_request(_said(media, _cannot_unmarshal(self._patch, media)))
         if media == JSON_PATCH and len(self._patch) > _MAX_OPERATIONS:
             raise errors.request_entity_too_large(
                 f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}, got {len(self._patch)}"
@@ -90,12 +93,14 @@ class _Patch:
             patched = strategic.apply(old, self._patch, resource.definition)
         self._check_fields(patched)
         bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
+        bodies.check_name(patched, self._info.name, self._info.namespace if resource.rt.namespaced else "")
         if resource.definition is None:
             return patched
         try:
             return scheme.convert(resource.rt, patched)
         except StatusError as error:
-            raise self._refused(patched, error.message) from error
+            reason = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
+            raise self._refused(patched, reason or error.message) from error
 
     def _check_fields(self, patched: Obj) -> None:
         """Unknown fields that the patch brought, under the client's field validation."""
@@ -112,6 +117,11 @@ class _Patch:
     def _refused(self, patched: Obj, reason: str) -> StatusError:
         shown = go_map(self._patch) if self._media == STRATEGIC_PATCH else wire.encode(patched).decode()
         return errors.invalid("", "", "", [errors.invalid_value("patch", shown, reason)])
+
+
+def _said(media: str, reason: str) -> str:
+    """A merge patch that cannot be read is refused in other words than the other two."""
+    return f"error decoding patch: {reason}" if media == MERGE_PATCH else reason
 
 
 def _cannot_unmarshal(patch: Any, media: str) -> str:
@@ -173,14 +183,16 @@ def _intent(sent: Any, resource: Resource, info: RequestInfo) -> Obj:
     rt = resource.rt
     if not isinstance(sent, dict):
         raise errors.bad_request("error decoding YAML: error unmarshaling JSON: not an object")
-    if not sent.get("apiVersion") or not sent.get("kind"):
-        raise errors.bad_request("invalid object type: /, Kind=" + str(sent.get("kind", "")))
-    if sent["apiVersion"] != rt.api_version or sent["kind"] != rt.kind:
+    if sent.get("apiVersion", "") != rt.api_version:
         raise errors.bad_request(
             "incorrect version specified in apply patch. "
-            f"Specified patch version: {sent['apiVersion']}, expected: {rt.api_version}"
-            if sent["kind"] == rt.kind
-            else f"invalid object type: {sent['apiVersion']}, Kind={sent['kind']}"
+            f"Specified patch version: {sent.get('apiVersion', '')}, expected: {rt.api_version}"
+        )
+    if sent.get("kind", "") != rt.kind:
+        kind = f"{rt.group}/{rt.version}, Kind={sent.get('kind', '')}"
+        raise errors.bad_request(
+            f"failed to create typed patch object ({info.namespace}/{info.name}; {kind}): "
+            f"no corresponding type for {kind}"
         )
     metadata = sent.setdefault("metadata", {})
     if metadata.get("managedFields"):

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from pynetes.apiserver import negotiate, paths, subresources, verbs
+from pynetes.apiserver import negotiate, parameters, paths, subresources, verbs
 from pynetes.apiserver.authn.impersonation import impersonate
 from pynetes.apiserver.authz.authorizer import forbidden
 from pynetes.apiserver.registry import Resource
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pynetes.apiserver.main import ApiServer
 
 BODY_LIMIT = 3 * 1024 * 1024
-REQUEST_TIMEOUT = 60.0
 _READING = frozenset({"get", "list", "watch"})
 _MUTATING: dict[str, Callable[..., Awaitable[Response]]] = {
     "create": verbs.create,
@@ -100,8 +99,9 @@ async def _resource(server: "ApiServer", request: Request, info: RequestInfo, us
     async with server.flow.seat(user, info):
         kind = "readOnly" if info.verb in _READING else "mutating"
         server.metrics.inflight[kind] += 1
+        timeout = parameters.timeout(request, server.options.request_timeout)
         try:
-            return await clock.wait_for(_run(server, request, info, resource, endpoint), server.options.request_timeout)
+            return await clock.wait_for(_run(server, request, info, resource, endpoint), timeout)
         finally:
             server.metrics.inflight[kind] -= 1
 
