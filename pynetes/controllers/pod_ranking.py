@@ -6,11 +6,11 @@ restarted, young. Times are compared by their logarithm, so that among pods of a
 decides and a scale-down does not strike one failure domain only.
 """
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from pynetes.controllers import pods
 from pynetes.machinery import clock, meta
@@ -23,31 +23,23 @@ def deletion_order(candidates: Iterable[Obj], related: Iterable[Obj], now: datet
     """`candidates`, first to go first; `related` are active pods of the same family, to know what shares a node."""
     on_node = Counter(pods.node_name(pod) for pod in related if pods.is_active(pod))
 
-    def compare(a: Obj, b: Obj) -> int:
-        for first, second in zip(_standing(a, on_node), _standing(b, on_node), strict=True):
-            if first != second:
-                return -1 if first < second else 1
-        if pods.is_ready(a) and pods.is_ready(b):
-            order = _by_time(_ready_since(a), _ready_since(b), a, b, now)
-            if order:
-                return order
-        more = _restarts(b), _restarts(a)
-        if more[0] != more[1]:
-            return -1 if more[0] < more[1] else 1
-        return _by_time(_created(a), _created(b), a, b, now)
+    def standing(pod: Obj) -> tuple[Any, ...]:
+        node, ready = pods.node_name(pod), pods.is_ready(pod)
+        regular, sidecar = _restarts(pod)
+        return (
+            bool(node),
+            _PHASES.get(pods.phase(pod), 0),
+            ready,
+            _cost(pod),
+            -on_node[node],
+            _magnitude(_ready_since(pod), now) if ready else 0,
+            -regular,
+            -sidecar,
+            _magnitude(_created(pod), now),
+            meta.uid(pod),
+        )
 
-    return sorted(candidates, key=functools.cmp_to_key(compare))
-
-
-def _standing(pod: Obj, on_node: Counter[str]) -> tuple[int, ...]:
-    node = pods.node_name(pod)
-    return (
-        1 if node else 0,
-        _PHASES.get(pods.phase(pod), 0),
-        1 if pods.is_ready(pod) else 0,
-        _cost(pod),
-        -on_node[node],
-    )
+    return sorted(candidates, key=standing)
 
 
 def _cost(pod: Obj) -> int:
@@ -80,18 +72,9 @@ def _created(pod: Obj) -> str:
     return pod["metadata"].get("creationTimestamp") or ""
 
 
-def _by_time(first: str, second: str, a: Obj, b: Obj, now: datetime) -> int:
-    """Unknown before younger before older, on a logarithmic scale."""
-    if first == second:
-        return 0
-    if not first or not second:
-        return -1 if not first else 1
-    difference = _magnitude(first, now) - _magnitude(second, now)
-    if difference:
-        return -1 if difference < 0 else 1
-    return -1 if meta.uid(a) < meta.uid(b) else 1
-
-
 def _magnitude(since: str, now: datetime) -> int:
+    """The logarithm of an age; what has no known beginning is youngest."""
+    if not since:
+        return -2
     elapsed = (now - clock.parse_time(since)).total_seconds()
     return int(math.log2(elapsed * 1e9)) if elapsed > 0 else -1
