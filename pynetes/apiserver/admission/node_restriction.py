@@ -58,7 +58,7 @@ class NodeRestriction(Plugin):
             case "nodes":
                 self._node(attributes, node)
             case "persistentvolumeclaims":
-                self._claim_status(attributes)
+                self._claim_status(attributes, node)
             case "serviceaccounts" if attributes.subresource == "token":
                 self._token(attributes, server, node)
             case "leases.coordination.k8s.io":
@@ -85,6 +85,8 @@ class NodeRestriction(Plugin):
                     raise _refused(attributes, node, what)
                 if meta.labels(attributes.obj or {}) != meta.labels(old):
                     raise _refused(attributes, node, "cannot update labels through pod status")
+                if _claim_statuses(attributes.obj or {}) != _claim_statuses(old):
+                    raise _refused(attributes, node, "cannot update resource claim statues")
             case "eviction", "CREATE":
                 self._evict(attributes, server, node)
             case "status" | "eviction", _:
@@ -139,7 +141,7 @@ class NodeRestriction(Plugin):
         if pod is None:
             raise errors.not_found("", "pods", name)
         if _node_of(pod) != node:
-            raise _refused(attributes, node, "can only evict pods with spec.nodeName set to itself")
+            raise attributes.forbidden(f"node {node} can only evict pods with spec.nodeName set to itself")
 
     def _node(self, attributes: Attributes, node: str) -> None:
         requested = attributes.name
@@ -161,18 +163,14 @@ class NodeRestriction(Plugin):
             changed = _changed(meta.labels(new), meta.labels(old))
             forbidden = _restricted(changed)
             if forbidden:
-                raise _refused(attributes, node, f"is not allowed to modify labels: {', '.join(sorted(forbidden))}")
-            if meta.owner_references(new) != meta.owner_references(old):
-                raise _refused(attributes, node, "is not allowed to modify ownerReferences")
+                raise attributes.forbidden(f"is not allowed to modify labels: {', '.join(sorted(forbidden))}")
 
-    def _claim_status(self, attributes: Attributes) -> None:
+    def _claim_status(self, attributes: Attributes, node: str) -> None:
         if attributes.subresource != "status" or attributes.operation != "UPDATE":
             raise attributes.forbidden(f"unexpected operation {quote(attributes.operation)}")
-        new, old = attributes.obj or {}, attributes.old or {}
-        if new.get("spec") != old.get("spec"):
-            raise attributes.forbidden(
-                "node is not allowed to update fields other than status.quantity and status.conditions"
-            )
+        if _beyond_status(attributes.obj or {}) != _beyond_status(attributes.old or {}):
+            what = "is not allowed to update fields other than status.capacity and status.conditions"
+            raise _refused(attributes, node, what)
 
     def _token(self, attributes: Attributes, server: "ApiServer", node: str) -> None:
         request = attributes.obj or {}
@@ -236,6 +234,20 @@ def _projected_audiences(pod: Obj) -> set[str]:
         for source in (volume.get("projected") or {}).get("sources") or ()
         if source.get("serviceAccountToken")
     }
+
+
+def _claim_statuses(pod: Obj) -> list[tuple[str, str | None]]:
+    statuses = (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    return [(entry.get("name", ""), entry.get("resourceClaimName")) for entry in statuses]
+
+
+def _beyond_status(claim: Obj) -> Obj:
+    """A claim without what its node may write."""
+    theirs = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
+    status = {field: value for field, value in (claim.get("status") or {}).items() if field not in theirs}
+    ours = ("resourceVersion", "managedFields")
+    metadata = {field: value for field, value in claim["metadata"].items() if field not in ours}
+    return {**claim, "metadata": metadata, "status": status}
 
 
 def _node_of(pod: Obj) -> str:

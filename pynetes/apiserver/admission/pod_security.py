@@ -56,7 +56,15 @@ class Policy(NamedTuple):
 
 
 def policy(labels: dict[str, str], mode: str) -> Policy:
-    """The policy of a namespace for one mode; a label that makes no sense enforces the strictest level."""
+    """The policy of a namespace for one mode.
+
+    A label that makes no sense enforces the strictest level. A namespace that enforces without saying what it warns
+    about warns about what it would refuse, so that templates show it early.
+    """
+    if mode == "warn" and PREFIX + mode not in labels and labels.get(f"{PREFIX}enforce") in LEVELS:
+        enforced = policy(labels, "enforce")
+        own = labels.get(f"{PREFIX}warn-version", "")
+        return Policy(enforced.level, own if _VERSION.fullmatch(own) or own == "latest" else enforced.version)
     level = labels.get(PREFIX + mode, "privileged")
     version = labels.get(f"{PREFIX}{mode}-version", "latest")
     if level not in LEVELS:

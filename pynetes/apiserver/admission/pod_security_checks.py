@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pynetes.machinery.errors import quote
+
 LATEST = 37
 
 Spec = dict[str, Any]
@@ -40,6 +42,11 @@ class Pod:
     @property
     def security(self) -> dict[str, Any]:
         return self.spec.get("securityContext") or {}
+
+    @property
+    def has_own_users(self) -> bool:
+        """Whether the pod runs in a user namespace of its own, where root is not the node's root."""
+        return self.spec.get("hostUsers") is False
 
     @property
     def is_windows(self) -> bool:
@@ -74,30 +81,33 @@ _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def _app_armor(pod: Pod) -> Violation | None:
-    found: list[str] = []
-    bad_values: dict[str, None] = {}
+    values: set[str] = set()
 
     def is_bad(security: dict[str, Any]) -> bool:
-        profile = (security.get("appArmorProfile") or {}).get("type")
-        if profile is None or profile in ("RuntimeDefault", "Localhost"):
+        profile = security.get("appArmorProfile")
+        if profile is None or profile.get("type") in ("RuntimeDefault", "Localhost"):
             return False
-        bad_values[profile] = None
+        values.add(profile.get("type") or "")
         return True
 
     bad_pod = is_bad(pod.security)
     bad = [container["name"] for container in pod.containers() if is_bad(_security(container))]
-    if bad_pod or bad:
-        found.append(f"{_setters(bad_pod, bad)} must not set AppArmor profile type to {_quoted(sorted(bad_values))}")
-    values = []
-    for key in sorted(pod.annotations):
-        value = pod.annotations[key]
-        if key.startswith(_APPARMOR_ANNOTATION) and value not in ("", "runtime/default"):
-            if not value.startswith("localhost/"):
-                values.append(f'{key}="{value}"')
-    if values:
-        found.append(f"{_plural('annotation', len(values))} {', '.join(values)}")
-    count = len(values) + len(bad) + bad_pod
-    return Violation(_plural("forbidden AppArmor profile", count), "; ".join(found)) if found else None
+    shown = sorted(values)
+    setters = [_setters(bad_pod, bad)] if bad_pod or bad else []
+    annotated = sorted(
+        f"{key}={quote(value)}"
+        for key, value in pod.annotations.items()
+        if key.startswith(_APPARMOR_ANNOTATION)
+        and value not in ("", "runtime/default")
+        and not value.startswith("localhost/")
+    )
+    if annotated:
+        shown += annotated
+        setters.append(_plural("annotation", len(annotated)))
+    if not setters:
+        return None
+    said = f"{' and '.join(setters)} must not set AppArmor profile type to {_quoted(shown)}"
+    return Violation(_plural("forbidden AppArmor profile", len(shown)), said)
 
 
 _DEFAULT_CAPABILITIES = frozenset(
@@ -182,8 +192,8 @@ def _probe_hosts(pod: Pod) -> Violation | None:
     if not bad:
         return None
     uses = "uses" if len(bad) == 1 else "use"
-    what = _plural("probe or lifecycle host", len(hosts))
-    return Violation("probe or lifecycle host", f"{_named('container', bad)} {uses} {what} {_quoted(sorted(hosts))}")
+    what = f"{_plural('probe or lifecycle host', len(hosts))} {_quoted(sorted(hosts))}"
+    return Violation("probe or lifecycle host", f"{_named('container', sorted(bad))} {uses} {what}")
 
 
 def _privileged(pod: Pod) -> Violation | None:
@@ -201,6 +211,10 @@ def _proc_mount(pod: Pod) -> Violation | None:
             kinds.add(kind)
     detail = f"{_named('container', bad)} must not set securityContext.procMount to {_quoted(sorted(kinds))}"
     return Violation("procMount", detail) if bad else None
+
+
+def _proc_mount_baseline(pod: Pod) -> Violation | None:
+    return None if pod.minor >= 35 and pod.has_own_users else _proc_mount(pod)
 
 
 def _selinux_types(minor: int) -> frozenset[str]:
@@ -234,7 +248,26 @@ def _selinux(pod: Pod) -> Violation | None:
     return Violation("seLinuxOptions", said)
 
 
+_SECCOMP_ANNOTATIONS = ("seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/")
+
+
+def _seccomp_annotations(pod: Pod) -> Violation | None:
+    """As it was said before v1.19."""
+    of_pod, of_container = _SECCOMP_ANNOTATIONS
+    keys = [of_pod, *(of_container + container["name"] for container in pod.containers())]
+    bad = sorted(
+        f"{key}={quote(pod.annotations[key])}"
+        for key in keys
+        if key in pod.annotations
+        and pod.annotations[key] not in ("runtime/default", "docker/default")
+        and not pod.annotations[key].startswith("localhost/")
+    )
+    return Violation("seccompProfile", f"forbidden {_plural('annotation', len(bad))} {', '.join(bad)}") if bad else None
+
+
 def _seccomp_baseline(pod: Pod) -> Violation | None:
+    if pod.minor < 19:
+        return _seccomp_annotations(pod)
     values: set[str] = set()
 
     def is_bad(security: dict[str, Any]) -> bool:
@@ -317,7 +350,17 @@ def _capabilities_restricted(pod: Pod) -> Violation | None:
 
 
 _RESTRICTED_VOLUMES = frozenset(
-    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"]
+    [
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    ]
 )
 
 
@@ -336,20 +379,23 @@ def _restricted_volumes(pod: Pod) -> Violation | None:
 
 
 def _run_as_non_root(pod: Pod) -> Violation | None:
+    if pod.minor >= 35 and pod.has_own_users:
+        return None
     reason = "runAsNonRoot != true"
     pod_says = pod.security.get("runAsNonRoot")
     explicit = [entry["name"] for entry in pod.containers() if _security(entry).get("runAsNonRoot") is False]
     silent = [entry["name"] for entry in pod.containers() if _security(entry).get("runAsNonRoot") is None]
-    # A pod-level `false` is harmless where every container says otherwise.
-    bad_pod = pod_says is False and bool(silent)
-    if bad_pod or explicit:
-        return Violation(reason, f"{_setters(bad_pod, explicit)} must not set securityContext.runAsNonRoot=false")
+    if pod_says is False or explicit:
+        setters = _setters(pod_says is False, explicit)
+        return Violation(reason, f"{setters} must not set securityContext.runAsNonRoot=false")
     if pod_says or not silent:
         return None
     return Violation(reason, f"pod or {_named('container', silent)} must set securityContext.runAsNonRoot=true")
 
 
 def _run_as_user(pod: Pod) -> Violation | None:
+    if pod.minor >= 35 and pod.has_own_users:
+        return None
     bad_pod = pod.security.get("runAsUser") == 0
     bad = [container["name"] for container in pod.containers() if _security(container).get("runAsUser") == 0]
     if not bad_pod and not bad:
@@ -389,9 +435,9 @@ _BASELINE = (
     _Check("hostNamespaces", 0, _host_namespaces),
     _Check("hostPathVolumes", 0, _host_path_volumes),
     _Check("hostPorts", 0, _host_ports),
-    _Check("hostProbesAndhostLifecycle", 34, _probe_hosts),
+    _Check("hostProbesAndHostLifecycle", 34, _probe_hosts),
     _Check("privileged", 0, _privileged),
-    _Check("procMount", 0, _proc_mount),
+    _Check("procMount", 0, _proc_mount_baseline),
     _Check("seLinuxOptions", 0, _selinux),
     _Check("seccompProfile_baseline", 0, _seccomp_baseline),
     _Check("sysctls", 0, _sysctls),
@@ -400,6 +446,7 @@ _BASELINE = (
 _RESTRICTED = (
     _Check("allowPrivilegeEscalation", 8, _privilege_escalation),
     _Check("capabilities_restricted", 22, _capabilities_restricted, "capabilities_baseline"),
+    _Check("procMount_restricted", 35, _proc_mount, "procMount"),
     _Check("restrictedVolumes", 0, _restricted_volumes, "hostPathVolumes"),
     _Check("runAsNonRoot", 0, _run_as_non_root),
     _Check("runAsUser", 23, _run_as_user),

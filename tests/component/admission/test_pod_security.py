@@ -24,7 +24,7 @@ def deployment() -> dict[str, Any]:
     return {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
 
 
-async def test_enforce_refuses_pods_but_only_pods(admin: Rest) -> None:
+async def test_enforce_refuses_pods_and_warns_about_templates(admin: Rest) -> None:
     namespace = await admin.make_namespace({f"{PREFIX}enforce": "baseline"})
     pods = f"/api/v1/namespaces/{namespace}/pods"
     refused = await admin("POST", pods, {"metadata": {"name": "p"}, "spec": spec()})
@@ -32,7 +32,9 @@ async def test_enforce_refuses_pods_but_only_pods(admin: Rest) -> None:
     assert refused.message == f'pods "p" is forbidden: violates PodSecurity "baseline:latest": {FOUND}'
     assert (await admin("POST", pods, {"metadata": {"name": "p"}, "spec": spec(bad=False)})).status == 201
     answer = await admin("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment())
-    assert (answer.status, answer.warnings) == (201, [])
+    assert answer.status == 201
+    assert len(answer.warnings) == 1
+    assert "would violate PodSecurity" in answer.warnings[0]
 
 
 async def test_warn_warns_about_pods_and_templates(admin: Rest) -> None:

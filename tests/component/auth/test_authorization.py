@@ -221,7 +221,7 @@ async def test_a_kubelet_registers_and_changes_only_itself(kubelet: Rest) -> Non
     label = {"node-restriction.kubernetes.io/x": "y"}
     refused = await kubelet.patch("/api/v1/nodes/n1", {"metadata": {"labels": label}})
     assert refused.message == (
-        'nodes "n1" is forbidden: node "n1" is not allowed to modify labels: node-restriction.kubernetes.io/x'
+        'nodes "n1" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/x'
     )
     refused = await kubelet.patch("/api/v1/nodes/n1", {"spec": {"taints": []}})
     assert refused.message.endswith('node "n1" is not allowed to modify taints')

@@ -105,8 +105,8 @@ def test_baseline(body: Spec, message: str) -> None:
 
 def test_app_armor_by_annotation() -> None:
     key = "container.apparmor.security.beta.kubernetes.io/a"
-    assert (
-        said("baseline", spec(), {key: "unconfined"}) == f'forbidden AppArmor profile (annotation {key}="unconfined")'
+    assert said("baseline", spec(), {key: "unconfined"}) == (
+        f'forbidden AppArmor profile (annotation must not set AppArmor profile type to "{key}="unconfined"")'
     )
     assert said("baseline", spec(), {key: "localhost/mine"}) == ""
 
@@ -162,6 +162,15 @@ def test_windows_pods_need_not_meet_what_only_linux_has() -> None:
     )
 
 
+def test_a_pod_with_users_of_its_own_may_be_root_in_it() -> None:
+    body = spec(GOOD | {"runAsUser": 0, "runAsNonRoot": False, "procMount": "Unmasked"}, hostUsers=False)
+    assert said("baseline", body) == ""
+    assert said("restricted", body) == (
+        'procMount (container "a" must not set securityContext.procMount to "Unmasked")'
+    )
+    assert "runAsUser=0" in said("restricted", body, minor=34)
+
+
 def test_a_pinned_version_judges_as_it_did() -> None:
     sysctl = spec(securityContext={"sysctls": [{"name": "net.ipv4.tcp_keepalive_time", "value": "1"}]})
     assert said("baseline", sysctl, minor=28) == "forbidden sysctls (net.ipv4.tcp_keepalive_time)"
@@ -175,6 +184,9 @@ def test_labels_name_the_policy() -> None:
     labels = {f"{prefix}enforce": "baseline", f"{prefix}enforce-version": "v1.25", f"{prefix}warn": "nonsense"}
     assert policy(labels, "enforce") == Policy("baseline", "v1.25")
     assert str(policy({}, "enforce")) == "privileged:latest"
+    assert policy({f"{prefix}enforce": "baseline", f"{prefix}enforce-version": "v1.25"}, "warn") == Policy(
+        "baseline", "v1.25"
+    )
     assert policy(labels, "warn").level == "privileged"
     assert policy({f"{prefix}enforce": "nonsense"}, "enforce").level == "restricted"
     assert [str(error) for error in label_errors(labels)] == [
