@@ -47,6 +47,7 @@ from pynetes.network.table import KernelTable, Plan
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 60.0  # how often to see whether a firewall's reload swept the table away; one system call
 _RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -70,7 +71,7 @@ class Agent:
         self._wake = asyncio.Event()
         self._nodes_changed = asyncio.Event()
         self._proxy = ServiceProxy(self.plan, *self._place(), self.caches.service_by_key, self.caches.slices_by_key)
-        self._policies = Policies(self.caches.informers, options.node_name, self._wake.set)
+        self._policies = Policies(self.caches.informers, options.node_name, options.cluster_dns, self._wake.set)
         self._health = HealthServers(())
         self._ingress: IngressController | None = None
         if options.ingress_dir:
@@ -149,7 +150,12 @@ class Agent:
         self._wake.set()
         try:
             while True:
-                await self._wake.wait()
+                try:
+                    await clock.wait_for(self._wake.wait(), _LOOK_SECONDS)
+                except TimeoutError:
+                    if await asyncio.to_thread(table.present):
+                        continue
+                    log.warning("somebody deleted the table %s; writing it again", self.plan.table)
                 self._wake.clear()
                 await self._sync(table, conntrack)
         finally:

@@ -4,6 +4,8 @@ A pod that some policy isolates is in a verdict map, which leads to a chain for 
 select it: a jump to each policy's chain, then drop. A policy's chain accepts what its rules allow. Selected peers are
 named sets of addresses, so a pod that comes or goes anywhere is an element, not a rule. Pods that share their node's
 network are not pods to a policy, nor are those that have ended; a node may always reach its own pods.
+Cluster DNS counts as the pod `k8s-app: kube-dns` in
+kube-system, though each node answers it: that is what policies name when they allow it.
 
 Pods are watched only once there is a policy.
 """
@@ -60,6 +62,12 @@ def policy_types(policy: Obj) -> set[str]:
     """The directions in which the policy isolates."""
     spec = policy.get("spec", {})
     return set(spec.get("policyTypes") or ([INGRESS, EGRESS] if spec.get("egress") else [INGRESS]))
+
+
+def dns_pod(address: str) -> Pod:
+    """Cluster DNS, which nodes answer themselves, as the pod that policies allow by its labels."""
+    ports = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
+    return Pod("kube-system", {"k8s-app": "kube-dns"}, address, False, ports)
 
 
 class Renderer:
@@ -186,9 +194,10 @@ def _digest(value: Any) -> str:
 class Policies:
     """The policies of the cluster as they concern one node."""
 
-    def __init__(self, informers: InformerFactory, node_name: str, wake: Callable[[], None]) -> None:
+    def __init__(self, informers: InformerFactory, node_name: str, dns_address: str, wake: Callable[[], None]) -> None:
         self._informers = informers
         self._node_name = node_name
+        self._dns = [dns_pod(dns_address)] if dns_address else []
         self._wake = wake
         self._policies = informers.get("networkpolicies")
         self._namespaces = informers.get("namespaces", metadata_only=True)
@@ -211,7 +220,7 @@ class Policies:
             return None
         pods = (pod_of(obj, self._node_name) for obj in self._pods.list())
         namespaces = {meta.name(obj): meta.labels(obj) for obj in self._namespaces.list()}
-        return Renderer((pod for pod in pods if pod is not None), namespaces).render(policies)
+        return Renderer([*self._dns, *(pod for pod in pods if pod is not None)], namespaces).render(policies)
 
     def _policy_changed(self, old: Obj | None, new: Obj | None) -> None:
         if self._pods is None:

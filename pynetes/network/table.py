@@ -250,6 +250,12 @@ class KernelTable:
         self._fresh = False
         return len(messages)
 
+    def present(self) -> bool:
+        """Whether the table is still there; if not, the next `sync` writes all of it."""
+        here = self._plan.table in (self._name(body, 1) for body in [*self._socket.dump(nft.get_tables())])
+        self._fresh = self._fresh or not here
+        return here
+
     @staticmethod
     def tables() -> list[str]:
         """The names of all IPv4 tables in this network namespace."""
@@ -260,7 +266,7 @@ class KernelTable:
             query.close()
 
     def _replace(self) -> list[Message]:
-        if self._plan.table not in (self._name(body, 1) for body in [*self._socket.dump(nft.get_tables())]):
+        if not self.present():
             return self._plan.rebuild((), (), ())
         chains = [self._name(body, 3) for body in self._dump(nft.get_chains(self._plan.table))]
         found = {self._name(body, 2): netlink.parse(body) for body in self._dump(nft.get_sets(self._plan.table))}

@@ -258,13 +258,15 @@ class Lab:
             connection.close()
 
     async def get(self, address: str, port: int, where: Pod | Node | None = None, timeout: float = 2.0) -> str:
-        """What the server there answers; "refused" or "timeout" if none does."""
+        """What the server there answers; "refused", "timeout" or "unreachable" if none does."""
         try:
             return (await self.http(address, port, where=where.path if where else "", timeout=timeout))[1]
         except ConnectionRefusedError:
             return "refused"
         except TimeoutError:
             return "timeout"
+        except OSError:
+            return "unreachable"
 
     async def ask_udp(self, sender: socket.socket, address: str, port: int, timeout: float = 1.0) -> str:
         """One datagram and its answer; "refused" or "timeout" if there is none."""

@@ -78,6 +78,7 @@ async def test_pods_of_the_real_plugins_reach_each_other_services_and_host_ports
     assert (await lab.get(address, 80, first)).startswith("server-0"), "a pod through its service to itself"
     assert (await lab.get(nodes[0].address, 8888)).startswith("server-0"), "a host port, from outside"
     assert (await lab.get(nodes[0].address, 8888, neighbour)).startswith("server-0"), "a host port, from a pod"
+    assert (await lab.get("127.0.0.1", 8888, nodes[0])).startswith("server-0"), "a host port, from the node itself"
 
     [configuration] = (lab.directory / nodes[0].name).glob("*.conflist")
     cni(nodes[0], "DEL", "container-0", first.namespace, configuration, portMappings=mappings)

@@ -1,6 +1,9 @@
 """NetworkPolicy end to end, between pods on one node and on two."""
 
+import asyncio
 from typing import Any
+
+import dnslib
 
 from tests.component.network.lab import Lab, Pod
 
@@ -117,3 +120,31 @@ async def test_an_isolated_pod_still_answers_through_its_service_and_reaches_its
     assert await lab.get(address, 80, pods["near"]) == f"server {pods['near'].address} /"
     assert (await lab.get(address, 80, pods["server"])).startswith("server")
     assert await lab.get(address, 80, pods["far"], timeout=0.3) == "timeout"
+
+
+async def test_dns_is_allowed_as_the_pod_that_it_is_elsewhere(lab: Lab) -> None:
+    pods = await prepare(lab)
+    near = {"podSelector": {"matchLabels": {"app": "near"}}, "policyTypes": ["Egress"]}
+
+    async def resolves() -> bool:
+        with pods["near"].socket(2) as sender:
+            wire = dnslib.DNSRecord.question("kubernetes.default.svc.cluster.local").pack()
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(0.25):
+                    await loop.sock_connect(sender, (lab.network.dns, 53))
+                    await loop.sock_sendall(sender, wire)
+                    return bool(dnslib.DNSRecord.parse(await loop.sock_recv(sender, 2048)).rr)
+            except TimeoutError:
+                return False
+
+    async def fails() -> bool:
+        return not await resolves()
+
+    await lab.until(resolves)
+    await policy(lab, near | {"egress": []})
+    await lab.until(fails)
+    system = {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}
+    to = {"namespaceSelector": system, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    await policy(lab, near | {"egress": [{"to": [to], "ports": [{"port": 53, "protocol": "UDP"}]}]}, "dns")
+    await lab.until(resolves)
