@@ -45,6 +45,8 @@ class Strategy:
     allow_create_on_update: ClassVar[bool] = False
     allow_unconditional_update: ClassVar[bool] = True
     default_propagation: ClassVar[str] = "Background"
+    status_keeps: ClassVar[tuple[str, ...]] = ()
+    """Fields of the metadata that a status update cannot change; for most kinds it can change all."""
     columns: ClassVar[tuple[Column, ...]] = printing.NAME_AND_CREATED
     scale: ClassVar[ScaleSpec | None] = None
     deprecated: ClassVar[str] = ""
@@ -119,11 +121,11 @@ class Strategy:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
     def prepare_status_update(self, new: Obj, old: Obj) -> None:
-        """Keep everything but status (and harmless metadata) as it was."""
+        """Keep everything but status and metadata as it was; of the metadata, what `status_keeps` names."""
         metadata.inherit(new, old)
         for field in (new.keys() | old.keys()) - ENVELOPE:
             _copy_or_drop(new, old, field)
-        for field in ("ownerReferences", "finalizers", "labels"):
+        for field in self.status_keeps:
             _copy_or_drop(new["metadata"], old["metadata"], field)
 
     def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:

@@ -24,6 +24,8 @@ class CustomResourceDefinitionStrategy(Strategy):
     """A custom resource definition."""
 
     tracks_generation = True
+    allow_unconditional_update = False
+    status_keeps = ("labels", "annotations", "finalizers", "ownerReferences")
     initial_status: ClassVar[Obj] = {
         "conditions": [],
         "acceptedNames": {"plural": "", "kind": ""},

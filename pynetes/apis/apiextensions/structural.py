@@ -2,187 +2,208 @@
 
 A structural schema says the type of every field at one place, outside of any `allOf`, `anyOf`, `oneOf` or `not`; those
 may only narrow values. Only then can the server prune, default and publish without guessing (KEP-1123). The findings
-come with upstream's paths and words.
+come with upstream's paths and words, in upstream's order: sorted by text.
 """
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from pynetes.apis.apiextensions import go_forms
 from pynetes.apis.checks import Errors
+from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
-TYPES = ("array", "boolean", "integer", "number", "object", "string")
-_LOGIC = ("allOf", "anyOf", "oneOf")
-_FORBIDDEN_INSIDE = (
+Level = Literal["root", "item", "field"]
+
+_NO_TYPE: dict[Level, str] = {
+    "root": "must not be empty at the root",
+    "item": "must not be empty for specified array items",
+    "field": "must not be empty for specified object fields",
+}
+INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+_LISTED_JUNCTORS = ("anyOf", "allOf", "oneOf")
+
+# What may not stand in a schema that only narrows another.
+_NOT_NESTED = (
     ("type", "must be empty to be structural"),
+    ("additionalProperties", "must be undefined to be structural"),
+    ("default", "must be undefined to be structural"),
     ("title", "must be empty to be structural"),
     ("description", "must be empty to be structural"),
-    ("default", "must be undefined to be structural"),
     ("nullable", "must be false to be structural"),
+    ("externalDocs", "must be undefined to be structural"),
+    ("x-kubernetes-preserve-unknown-fields", "must be false to be structural"),
+    ("x-kubernetes-embedded-resource", "must be false to be structural"),
+    ("x-kubernetes-int-or-string", "must be false to be structural"),
+    ("x-kubernetes-list-map-keys", "must be empty to be structural"),
+    ("x-kubernetes-list-type", "must be undefined to be structural"),
+    ("x-kubernetes-map-type", "must be undefined to be structural"),
+    ("x-kubernetes-validations", "must be empty to be structural"),
 )
-_NEVER = ("definitions", "dependencies", "id", "patternProperties", "$ref", "deprecated", "discriminator", "readOnly",
-          "writeOnly", "xml")  # fmt: skip
-LIST_TYPES = ("atomic", "map", "set")
+_ALWAYS_THERE = ("additionalProperties", "default", "x-kubernetes-list-type", "x-kubernetes-map-type")
+"""Of those, what is forbidden even when it is empty."""
+
+_METADATA = "must not specify anything other than name and generateName, but metadata is implicitly specified"
+_METADATA_ALLOWED = frozenset({"type", "properties", "default"})
 
 
-def schema(errors: Errors, value: Obj, path: str) -> None:
-    """The schema of a whole custom resource."""
-    _node(errors, value, path, root=True)
-    if not value.get("type"):
-        errors.required(f"{path}.type", "must not be empty at the root")
-    elif value["type"] != "object":
-        errors.invalid(f"{path}.type", value["type"], "must be object at the root")
-    _metadata(errors, value, path)
+def findings(schema: Obj, path: str) -> list[FieldError]:
+    """What is not structural about the schema of a whole resource."""
+    errors = Errors()
+    _invariants(errors, schema, "root", path)
+    _complete(errors, schema, schema, path, path)
+    return sorted(errors, key=str)
 
 
-def _metadata(errors: Errors, value: Obj, path: str) -> None:
-    metadata = (value.get("properties") or {}).get("metadata")
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return schema.get("properties") or {}
+
+
+def _single(value: Any) -> Obj | None:
+    """The one schema at `items` or `additionalProperties`; None for lists and booleans."""
+    return value if isinstance(value, dict) else None
+
+
+# Every node has a type, and is used as what it is.
+
+
+def _invariants(errors: Errors, schema: Obj, level: Level, path: str) -> None:
+    kind, items = schema.get("type") or "", _single(schema.get("items"))
+    if kind == "array" and schema.get("items") is None:
+        errors.required(f"{path}.items", "must be specified")
+    if items is not None:
+        _invariants(errors, items, "item", f"{path}.items")
+    for name, inner in _properties(schema).items():
+        _invariants(errors, inner, "field", f"{path}.properties[{name}]")
+    additional = schema.get("additionalProperties")
+    if additional is not None:
+        if level == "root":
+            errors.forbidden(f"{path}.additionalProperties", "must not be used at the root")
+        if isinstance(additional, dict):
+            _invariants(errors, additional, "field", f"{path}.additionalProperties")
+    _extensions(errors, schema, path)
+    first_all_of = (schema.get("allOf") or [{}])[0]
+    _narrowing(
+        errors,
+        schema,
+        path,
+        skip_any_of=schema.get("anyOf") == INT_OR_STRING,
+        skip_first_all_of=first_all_of.get("anyOf") == INT_OR_STRING,
+    )
+    _types(errors, schema, kind, level, path)
+    _identity(errors, schema, level, path)
+
+
+def _extensions(errors: Errors, schema: Obj, path: str) -> None:
+    if schema.get("x-kubernetes-int-or-string"):
+        for word in ("preserve-unknown-fields", "embedded-resource"):
+            field = f"x-kubernetes-{word}"
+            if schema.get(field):
+                errors.invalid(f"{path}.{field}", True, "must be false if x-kubernetes-int-or-string is true")
+
+
+def _types(errors: Errors, schema: Obj, kind: str, level: Level, path: str) -> None:
+    embedded, where = schema.get("x-kubernetes-embedded-resource"), f"{path}.type"
+    preserves = schema.get("x-kubernetes-preserve-unknown-fields")
+    if embedded and kind != "object":
+        detail = "must be object if x-kubernetes-embedded-resource is true"
+        if kind:
+            errors.invalid(where, kind, detail)
+        else:
+            errors.required(where, detail)
+    elif not kind and not schema.get("x-kubernetes-int-or-string") and not preserves:
+        errors.required(where, _NO_TYPE[level])
+    if embedded and schema.get("additionalProperties") is not None:
+        detail = "must not be used if x-kubernetes-embedded-resource is set"
+        errors.forbidden(f"{path}.additionalProperties", detail)
+    if level == "root" and kind and kind != "object":
+        errors.invalid(where, kind, "must be object at the root")
+    if embedded and not preserves and not _properties(schema):
+        errors.required(
+            f"{path}.properties",
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields",
+        )
+
+
+def _identity(errors: Errors, schema: Obj, level: Level, path: str) -> None:
+    """apiVersion, kind and metadata of a resource, the whole or an embedded one, are what they always are."""
+    properties = _properties(schema)
+    is_resource = level == "root" or bool(schema.get("x-kubernetes-embedded-resource"))
+    for field in ("kind", "apiVersion"):
+        if is_resource and field in properties and properties[field].get("type") != "string":
+            kind = properties[field].get("type") or ""
+            errors.invalid(f"{path}.properties[{field}].type", kind, "must be string")
+    metadata = properties.get("metadata")
     if metadata is None:
         return
     where = f"{path}.properties[metadata]"
-    if metadata.get("type") not in (None, "object"):
-        errors.invalid(f"{where}.type", metadata["type"], "must be object")
-    for name in metadata.get("properties") or {}:
-        if name not in ("name", "generateName"):
-            errors.forbidden(
-                where,
-                "must not specify anything other than name and generateName, but metadata is implicitly specified",
-            )
-            break
+    if is_resource and metadata.get("type") != "object":
+        errors.invalid(f"{where}.type", metadata.get("type") or "", "must be object")
+    if level == "root":
+        more = {field for field, value in metadata.items() if value} - _METADATA_ALLOWED
+        if more or not set(_properties(metadata)) <= {"name", "generateName"}:
+            errors.forbidden(where, _METADATA)
 
 
-def _node(errors: Errors, value: Obj, path: str, *, root: bool = False) -> None:
-    for field in _NEVER:
-        if value.get(field):
-            errors.forbidden(f"{path}.{field}", f"{field} is not supported")
-    if value.get("uniqueItems"):
-        errors.forbidden(
-            f"{path}.uniqueItems", "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        )
-    kind = value.get("type") or ""
-    loose = value.get("x-kubernetes-int-or-string") or value.get("x-kubernetes-preserve-unknown-fields")
-    if kind and kind not in TYPES:
-        errors.unsupported(f"{path}.type", kind, TYPES)
-    if not kind and not loose and not root:
-        errors.required(f"{path}.type", "must not be empty for specified object fields")
-    if value.get("x-kubernetes-int-or-string") and kind:
-        errors.forbidden(f"{path}.type", "must be empty if x-kubernetes-int-or-string is true")
-    if value.get("x-kubernetes-embedded-resource") and kind not in ("object", ""):
-        errors.invalid(f"{path}.type", kind, "must be object if x-kubernetes-embedded-resource is true")
-    properties, additional, items = value.get("properties"), value.get("additionalProperties"), value.get("items")
-    if properties and additional not in (None, False):
-        errors.forbidden(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
-    if additional is False:
-        errors.forbidden(f"{path}.additionalProperties", "additionalProperties cannot be set to false")
-    for name, each in (properties or {}).items():
-        _node(errors, each, f"{path}.properties[{name}]")
-    if isinstance(additional, dict):
-        _node(errors, additional, f"{path}.additionalProperties")
-    if isinstance(items, list):
-        errors.forbidden(f"{path}.items", "items must be a schema object and not an array")
-    elif items is not None:
-        _node(errors, items, f"{path}.items")
-    elif kind == "array":
-        errors.required(f"{path}.items", "must be specified")
-    for word in _LOGIC:
-        for index, each in enumerate(value.get(word) or []):
-            _inside(errors, each, value, f"{path}.{word}[{index}]")
-    if value.get("not") is not None:
-        _inside(errors, value["not"], value, f"{path}.not")
-    _lists_and_maps(errors, value, path)
-    _rules(errors, value.get("x-kubernetes-validations") or [], path)
+# Below a junctor, a schema only narrows.
 
 
-def _inside(errors: Errors, value: Obj, outer: Obj, path: str) -> None:
-    """A schema under a logical operator: it may narrow what is outside, not add to it."""
-    if outer.get("x-kubernetes-int-or-string") and _is_int_or_string(value):
-        return
-    for field, detail in _FORBIDDEN_INSIDE:
-        if value.get(field) not in (None, "", False):
+def _narrowing(
+    errors: Errors, schema: Obj, path: str, *, skip_any_of: bool = False, skip_first_all_of: bool = False
+) -> None:
+    for junctor in _LISTED_JUNCTORS:
+        if junctor == "anyOf" and skip_any_of:
+            continue
+        for index, inner in enumerate(schema.get(junctor) or []):
+            skip = junctor == "allOf" and index == 0 and skip_first_all_of
+            _nested(errors, inner, f"{path}.{junctor}[{index}]", skip_any_of=skip)
+    if schema.get("not") is not None:
+        _nested(errors, schema["not"], f"{path}.not")
+    pattern = schema.get("pattern")
+    if pattern:
+        try:
+            go_forms.pattern(pattern)
+        except re.error as error:
+            detail = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
+            errors.invalid(f"{path}.pattern", pattern, detail)
+
+
+def _nested(errors: Errors, schema: Obj, path: str, *, skip_any_of: bool = False) -> None:
+    _narrowing(errors, schema, path, skip_any_of=skip_any_of)
+    items = _single(schema.get("items"))
+    if items is not None:
+        _nested(errors, items, f"{path}.items")
+    for name, inner in _properties(schema).items():
+        _nested(errors, inner, f"{path}.properties[{name}]")
+    for field, detail in _NOT_NESTED:
+        value = schema.get(field)
+        if value if field not in _ALWAYS_THERE else value is not None:
             errors.forbidden(f"{path}.{field}", detail)
-    if value.get("additionalProperties") is not None:
-        errors.forbidden(f"{path}.additionalProperties", "must be undefined to be structural")
-    known = outer.get("properties") or {}
-    for name, each in (value.get("properties") or {}).items():
-        where = f"{path}.properties[{name}]"
-        if name not in known:
-            errors.required(_outside(where), f"because it is defined in {where}")
-        else:
-            _inside(errors, each, known[name], where)
-    items = value.get("items")
-    if isinstance(items, dict):
-        if not isinstance(outer.get("items"), dict):
-            errors.required(_outside(f"{path}.items"), f"because it is defined in {path}.items")
-        else:
-            _inside(errors, items, outer["items"], f"{path}.items")
-    for word in _LOGIC:
-        for index, each in enumerate(value.get(word) or []):
-            _inside(errors, each, outer, f"{path}.{word}[{index}]")
-    if value.get("not") is not None:
-        _inside(errors, value["not"], outer, f"{path}.not")
+    if "metadata" in _properties(schema):
+        errors.forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context")
 
 
-def _is_int_or_string(value: Obj) -> bool:
-    return value.get("type") in ("integer", "string") or "anyOf" in value
+# What a narrowing schema names must be there to be narrowed.
 
 
-def _outside(path: str) -> str:
-    """The same place without the logical operators on the way."""
-    steps = path.split(".")
-    return ".".join(step for step in steps if step.partition("[")[0] not in (*_LOGIC, "not"))
+def _complete(errors: Errors, narrowing: Obj, outside: Obj, at: str, path: str) -> None:
+    """`narrowing` stands at `path`, `outside` is the schema proper of the same place, at `at`."""
+    if narrowing.get("not") is not None:
+        _complete_nested(errors, narrowing["not"], outside, at, f"{path}.not")
+    for junctor in _LISTED_JUNCTORS:
+        for index, inner in enumerate(narrowing.get(junctor) or []):
+            _complete_nested(errors, inner, outside, at, f"{path}.{junctor}[{index}]")
 
 
-def _lists_and_maps(errors: Errors, value: Obj, path: str) -> None:
-    kind, list_type = value.get("type"), value.get("x-kubernetes-list-type")
-    keys = value.get("x-kubernetes-list-map-keys") or []
-    if list_type is not None:
-        if kind != "array":
-            errors.invalid(f"{path}.type", kind or "", "must be array if x-kubernetes-list-type is specified")
-        if list_type not in LIST_TYPES:
-            errors.unsupported(f"{path}.x-kubernetes-list-type", list_type, LIST_TYPES)
-    if keys and list_type != "map":
-        errors.invalid(
-            f"{path}.x-kubernetes-list-type", list_type or "", "must be map if x-kubernetes-list-map-keys is non-empty"
-        )
-    if list_type == "map":
-        items = value.get("items") or {}
-        if not keys:
-            errors.required(f"{path}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
-        if isinstance(items, dict) and items.get("type") != "object":
-            errors.invalid(
-                f"{path}.items.type",
-                items.get("type") or "",
-                "must be object if parent array's x-kubernetes-list-type is map",
-            )
-        fields = items.get("properties") or {} if isinstance(items, dict) else {}
-        for key in keys:
-            if key not in fields:
-                errors.invalid(
-                    f"{path}.x-kubernetes-list-map-keys", key, "entries must all be names of item properties"
-                )
-            elif key not in (items.get("required") or []) and "default" not in fields[key]:
-                errors.required(
-                    f"{path}.items.properties[{key}].default",
-                    "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required "
-                    "property",
-                )
-    map_type = value.get("x-kubernetes-map-type")
-    if map_type is not None:
-        if kind != "object":
-            errors.invalid(f"{path}.type", kind or "", "must be object if x-kubernetes-map-type is specified")
-        if map_type not in ("granular", "atomic"):
-            errors.unsupported(f"{path}.x-kubernetes-map-type", map_type, ("granular", "atomic"))
-
-
-def _rules(errors: Errors, rules: list[Any], path: str) -> None:
-    for index, rule in enumerate(rules):
-        where = f"{path}.x-kubernetes-validations[{index}]"
-        text = (rule.get("rule") or "").strip()
-        if not text:
-            errors.required(f"{where}.rule", "rule is not specified")
-        message = rule.get("message")
-        if message and not message.strip():
-            errors.invalid(f"{where}.message", message, "message must be non-empty if specified")
-        elif message and "\n" in message.strip():
-            errors.invalid(f"{where}.message", message, "message must not contain line breaks")
-        elif text and "\n" in text and not message:
-            errors.required(f"{where}.message", "message must be specified if rule contains line breaks")
+def _complete_nested(errors: Errors, narrowing: Obj, outside: Obj | None, at: str, path: str) -> None:
+    if outside is None:
+        errors.required(at, f"because it is defined in {path}")
+        return
+    _complete(errors, narrowing, outside, at, path)
+    items = _single(narrowing.get("items"))
+    if items is not None:
+        _complete_nested(errors, items, _single(outside.get("items")), f"{at}.items", f"{path}.items")
+    for name, inner in _properties(narrowing).items():
+        step = f"properties[{name}]"
+        _complete_nested(errors, inner, _properties(outside).get(name), f"{at}.{step}", f"{path}.{step}")

@@ -22,6 +22,7 @@ class DeploymentStrategy(workload.WorkloadStrategy):
 
     initial_status: ClassVar[Obj] = {}
     scale = ScaleSpec()
+    status_keeps = ("labels",)
     columns = (
         printing.NAME,
         column("Ready", description="Pods that are ready, of those wanted."),

@@ -24,7 +24,8 @@ class WorkloadStrategy(Strategy):
         errors.unchanged("spec.selector", printing.spec(new).get("selector"), printing.spec(old).get("selector"))
 
     def warnings(self, obj: Obj) -> list[str]:
-        return pod_warnings.for_template(printing.spec(obj).get("template") or {}, "spec.template")
+        template = printing.spec(obj).get("template") or {}
+        return pod_warnings.pod_names(obj) + pod_warnings.for_template(template, "spec.template")
 
 
 def selector_and_template(errors: Errors, spec: Obj, kind: str) -> bool:

@@ -7,7 +7,7 @@ from pynetes.apis.checks import Errors
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
-from pynetes.apis.versions.autoscaling import to_v2
+from pynetes.apis.versions.autoscaling import DEFAULT_METRIC, to_v2
 from pynetes.machinery import meta, names, quantity
 from pynetes.machinery.meta import Obj
 
@@ -19,10 +19,6 @@ _SOURCES = {
     "Pods": "pods",
     "Object": "object",
     "External": "external",
-}
-DEFAULT_METRIC = {
-    "type": "Resource",
-    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
 }
 SCALE_UP: dict[str, Any] = {
     "stabilizationWindowSeconds": 0,

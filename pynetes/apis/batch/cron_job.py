@@ -11,7 +11,7 @@ from pynetes.apis.core import pod_defaults, pod_warnings
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import Strategy
-from pynetes.machinery import meta, names
+from pynetes.machinery import meta
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
@@ -99,14 +99,7 @@ class CronJobStrategy(Strategy):
     def warnings(self, obj: Obj) -> list[str]:
         spec = printing.spec(obj)
         template = (spec.get("jobTemplate") or {}).get("spec", {}).get("template") or {}
-        found = []
-        faults = names.dns1123_label(meta.name(obj)) if meta.name(obj) else []
-        if faults:
-            found.append(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
-                f"a DNS label is recommended: [{' '.join(faults)}]"
-            )
-        return found + pod_warnings.for_template(template, "spec.jobTemplate.spec.template")
+        return pod_warnings.pod_names(obj) + pod_warnings.for_template(template, "spec.jobTemplate.spec.template")
 
     def row(self, obj: Obj) -> list[Any]:
         spec, status = printing.spec(obj), printing.status(obj)

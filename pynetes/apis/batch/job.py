@@ -129,14 +129,9 @@ class JobStrategy(Strategy):
                 errors.invalid("status.conditions", "", f"cannot disable the terminal {kind}=True condition")
 
     def warnings(self, obj: Obj) -> list[str]:
-        found = pod_warnings.for_template(printing.spec(obj).get("template") or {}, "spec.template")
         spec = printing.spec(obj)
-        faults = names.dns1123_label(meta.name(obj)) if meta.name(obj) else []
-        if faults:
-            found.append(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
-                f"a DNS label is recommended: [{' '.join(faults)}]"
-            )
+        found = pod_warnings.pod_names(obj)
+        found += pod_warnings.for_template(spec.get("template") or {}, "spec.template")
         if spec.get("completionMode") == "Indexed" and (spec.get("completions") or 0) > _MAX_PARALLEL_INDEXED:
             if (spec.get("parallelism") or 0) > 10_000:
                 found.append(

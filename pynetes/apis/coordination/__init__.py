@@ -14,6 +14,7 @@ class LeaseStrategy(Strategy):
     """A lease: who holds something, and until when."""
 
     allow_create_on_update = True
+    allow_unconditional_update = False
     columns = (printing.NAME, column("Holder", description="Who holds the lease."), printing.AGE)
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:

@@ -63,6 +63,14 @@ def storage_class(obj: Obj) -> str:
     return old if old is not None else (obj.get("spec") or {}).get("storageClassName") or ""
 
 
+def class_annotation(obj: Obj) -> list[str]:
+    """The warning about the annotation that once named the class."""
+    key = "volume.beta.kubernetes.io/storage-class"
+    if key not in meta.annotations(obj):
+        return []
+    return [f'metadata.annotations[{key}]: deprecated since v1.8; use "storageClassName" attribute instead']
+
+
 class PersistentVolumeStrategy(Strategy):
     """A persistent volume."""
 
@@ -153,6 +161,15 @@ class PersistentVolumeStrategy(Strategy):
         errors.unchanged("spec.volumeMode", after.get("volumeMode"), before.get("volumeMode"))
         if before.get("nodeAffinity") is not None:
             errors.unchanged("spec.nodeAffinity", after.get("nodeAffinity"), before["nodeAffinity"])
+
+    def warnings(self, obj: Obj) -> list[str]:
+        found = class_annotation(obj)
+        if printing.spec(obj).get("persistentVolumeReclaimPolicy") == "Recycle":
+            found.append(
+                "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the "
+                "recommended approach is to use dynamic provisioning."
+            )
+        return found
 
     def row(self, obj: Obj) -> list[Any]:
         spec, status = printing.spec(obj), printing.status(obj)

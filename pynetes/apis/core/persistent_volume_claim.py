@@ -5,7 +5,13 @@ from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core.persistent_volume import VOLUME_MODES, access_modes, storage_class, validate_access_modes
+from pynetes.apis.core.persistent_volume import (
+    VOLUME_MODES,
+    access_modes,
+    class_annotation,
+    storage_class,
+    validate_access_modes,
+)
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.core.pod_update import difference
 from pynetes.apis.printing import column, wide
@@ -119,6 +125,15 @@ class PersistentVolumeClaimStrategy(Strategy):
                 held is None or quantity.compare(str(requested), str(held)) <= 0
             ):
                 errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+
+    def warnings(self, obj: Obj) -> list[str]:
+        found = class_annotation(obj)
+        amount = ((printing.spec(obj).get("resources") or {}).get("requests") or {}).get("storage")
+        if amount is not None and quantity.milli(str(amount)) % 1000:
+            found.append(
+                f'spec.resources.requests[storage]: fractional byte value "{amount}" is invalid, must be an integer'
+            )
+        return found
 
     def row(self, obj: Obj) -> list[Any]:
         spec, status = printing.spec(obj), printing.status(obj)

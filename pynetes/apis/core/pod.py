@@ -20,6 +20,7 @@ class PodStrategy(Strategy):
     """A pod: almost immutable, deleted gracefully."""
 
     tracks_generation = True
+    status_keeps = ("ownerReferences",)
     columns = pod_table.COLUMNS
 
     def default(self, obj: Obj) -> None:
@@ -45,10 +46,7 @@ class PodStrategy(Strategy):
             spec["ephemeralContainers"] = before["ephemeralContainers"]
 
     def prepare_status_update(self, new: Obj, old: Obj) -> None:
-        labels = new.get("metadata", {}).get("labels")
         super().prepare_status_update(new, old)
-        if labels is not None:
-            new["metadata"]["labels"] = labels
         status, before = new.setdefault("status", {}), old.get("status") or {}
         if "qosClass" in before:
             status.setdefault("qosClass", before["qosClass"])
@@ -85,7 +83,7 @@ class PodStrategy(Strategy):
         return errors
 
     def warnings(self, obj: Obj) -> list[str]:
-        return pod_warnings.for_template(obj)
+        return [*pod_warnings.host_name(obj), *pod_warnings.for_template(obj)]
 
     def graceful_delete(self, obj: Obj, grace: int | None) -> int:
         spec = obj.get("spec") or {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pynetes.machinery import quantity
+from pynetes.machinery import names, quantity
 from pynetes.machinery.meta import Obj
 
 _LABELS = {
@@ -55,6 +55,22 @@ def for_template(template: Obj, path: str = "") -> list[str]:
         *_container_warnings(spec, f"{prefix}spec"),
         *_ports(spec, f"{prefix}spec"),
     ]
+
+
+def host_name(obj: Obj, whose: str = "the Pod's hostname") -> list[str]:
+    """A name that is fine for an object and not for a host: the host's is cut and changed."""
+    faults = names.dns1123_label(obj.get("metadata", {}).get("name") or "a")
+    if not faults:
+        return []
+    return [
+        f"metadata.name: this is used in {whose}, which can result in surprising behavior; a DNS label is "
+        f"recommended: [{' '.join(faults)}]"
+    ]
+
+
+def pod_names(obj: Obj) -> list[str]:
+    """The same for what names its pods after itself."""
+    return host_name(obj, "Pod names and hostnames")
 
 
 def label_key(key: str) -> str:

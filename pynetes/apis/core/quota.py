@@ -27,6 +27,8 @@ _CONTRADICTIONS = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminat
 class LimitRangeStrategy(Strategy):
     """Bounds and defaults for what is created in a namespace."""
 
+    allow_create_on_update = True
+
     def default(self, obj: Obj) -> None:
         for item in (obj.setdefault("spec", {})).get("limits") or []:
             if item.get("type") != "Container":

@@ -60,7 +60,8 @@ class ReplicationControllerStrategy(Strategy):
         restart_always(errors, template, "spec.template")
 
     def warnings(self, obj: Obj) -> list[str]:
-        return pod_warnings.for_template(printing.spec(obj).get("template") or {}, "spec.template")
+        template = printing.spec(obj).get("template") or {}
+        return pod_warnings.pod_names(obj) + pod_warnings.for_template(template, "spec.template")
 
     def row(self, obj: Obj) -> list[Any]:
         spec, status = printing.spec(obj), printing.status(obj)

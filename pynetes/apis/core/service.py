@@ -24,6 +24,7 @@ _TRAFFIC_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 class ServiceStrategy(Strategy):
     """A service."""
 
+    allow_create_on_update = True
     name_check = staticmethod(names.dns1035_label)
     columns = (
         printing.NAME,

@@ -38,6 +38,7 @@ class FlowSchemaStrategy(Strategy):
     """A flow schema."""
 
     tracks_generation = True
+    allow_unconditional_update = False
     initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,
@@ -134,6 +135,7 @@ class PriorityLevelStrategy(Strategy):
     """A priority level."""
 
     tracks_generation = True
+    allow_unconditional_update = False
     initial_status: ClassVar[Obj] = {}
     columns = (
         printing.NAME,

@@ -14,6 +14,7 @@ from pynetes.machinery.meta import Obj
 class RuntimeClassStrategy(Strategy):
     """A runtime class."""
 
+    allow_unconditional_update = False
     columns = (printing.NAME, column("Handler", description="The runtime's handler."), printing.AGE)
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:

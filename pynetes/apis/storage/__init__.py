@@ -143,6 +143,7 @@ _DRIVER_SPEC = {
 class CSIDriverStrategy(Strategy):
     """A CSI driver."""
 
+    allow_unconditional_update = False
     columns = (
         printing.NAME,
         column("AttachRequired", "boolean", "Whether volumes are attached before they are mounted."),
@@ -202,6 +203,7 @@ class CSIDriverStrategy(Strategy):
 class CSINodeStrategy(Strategy):
     """Which CSI drivers a node has."""
 
+    allow_unconditional_update = False
     columns = (printing.NAME, column("Drivers", "integer", "How many drivers the node has."), printing.AGE)
 
     def default(self, obj: Obj) -> None:
@@ -225,6 +227,7 @@ class CSINodeStrategy(Strategy):
 class CSIStorageCapacityStrategy(Strategy):
     """How much a class can still make somewhere."""
 
+    allow_unconditional_update = False
     columns = (
         printing.NAME,
         column("StorageClassName", description="The class it is about."),
@@ -256,6 +259,7 @@ class CSIStorageCapacityStrategy(Strategy):
 class VolumeAttachmentStrategy(Strategy):
     """The wish that a volume be attached to a node."""
 
+    allow_unconditional_update = False
     initial_status: ClassVar[Obj] = {"attached": False}
     columns = (
         printing.NAME,

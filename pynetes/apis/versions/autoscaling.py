@@ -14,6 +14,10 @@ METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
+DEFAULT_METRIC = {
+    "type": "Resource",
+    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
 
 
 def _cpu_utilization(metric: Obj, side: str) -> int | None:
@@ -71,8 +75,8 @@ def to_v2(obj: Obj) -> Obj:
         cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}}
         metrics.append({"type": "Resource", "resource": cpu})
     metrics += [_new_metric(metric, "target") for metric in notes[METRICS] or []]
-    if metrics:
-        spec["metrics"] = metrics
+    # No metric at all means the default one, in v1 as in v2.
+    spec["metrics"] = metrics or [copy.deepcopy(DEFAULT_METRIC)]
     if notes[BEHAVIOR]:
         spec["behavior"] = notes[BEHAVIOR]
     used = status.pop("currentCPUUtilizationPercentage", None)
