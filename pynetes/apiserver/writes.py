@@ -93,7 +93,7 @@ async def create(
         named = obj
         if generated:
             # The kind's own resets may write the name into the object (a job's labels).
-            named = meta.deep_copy(obj)
+            named = wire.decode(wire.encode(obj))
             named["metadata"]["name"] = metadata["generateName"][:_GENERATED_PREFIX_LIMIT] + meta.random_suffix(5)
         strategy.prepare_create(named)
         attributes.obj = named

@@ -25,7 +25,9 @@ async def raw(server: RunningApiServer) -> AsyncIterator[Streams]:
 
 async def _connect(server: RunningApiServer) -> Streams:
     context = ssl.create_default_context(cafile=str(server.ca_file))
-    context.load_cert_chain(*server.authority.ensure("client-kubernetes-admin", "kubernetes-admin", ("system:masters",)))
+    context.load_cert_chain(
+        *server.authority.ensure("client-kubernetes-admin", "kubernetes-admin", ("system:masters",))
+    )
     return await asyncio.open_connection("127.0.0.1", server.server.port, ssl=context)
 
 
@@ -203,7 +205,10 @@ async def test_aggregated_discovery(http: Http) -> None:
     for version in ("v2", "v2beta1"):
         accept = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList,application/json"
         answer = await http("GET", "/apis", accept=accept)
-        assert answer.headers["Content-Type"] == f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+        assert (
+            answer.headers["Content-Type"]
+            == f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+        )
         apps = next(item for item in answer.json["items"] if item["metadata"]["name"] == "apps")
         deployments = next(r for r in apps["versions"][0]["resources"] if r["resource"] == "deployments")
         assert deployments["responseKind"] == {"group": "apps", "version": "v1", "kind": "Deployment"}

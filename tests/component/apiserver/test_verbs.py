@@ -23,7 +23,9 @@ async def test_create_answers_201_with_system_fields(http: Http, configmaps: str
 
 
 async def test_a_client_cannot_choose_uid_or_creation_time(http: Http, configmaps: str) -> None:
-    sent = configmap("a", uid="mine", creationTimestamp="2001-01-01T00:00:00Z", deletionTimestamp="2001-01-01T00:00:00Z")
+    sent = configmap(
+        "a", uid="mine", creationTimestamp="2001-01-01T00:00:00Z", deletionTimestamp="2001-01-01T00:00:00Z"
+    )
     metadata = (await http("POST", configmaps, sent)).json["metadata"]
     assert metadata["uid"] != "mine" and not metadata["creationTimestamp"].startswith("2001")
     assert "deletionTimestamp" not in metadata
@@ -56,7 +58,9 @@ async def test_a_name_is_required(http: Http, configmaps: str) -> None:
 async def test_an_invalid_name_is_422_with_causes(http: Http, configmaps: str) -> None:
     answer = await http("POST", configmaps, configmap("Bad_Name"))
     assert (answer.status, answer.reason) == (422, "Invalid")
-    assert answer.message.startswith('ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lower')
+    assert answer.message.startswith(
+        'ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lower'
+    )
     assert answer.json["details"]["causes"][0]["field"] == "metadata.name"
     assert answer.json["details"]["causes"][0]["reason"] == "FieldValueInvalid"
 
@@ -226,7 +230,9 @@ async def test_name_and_namespace_must_be_those_of_the_path(http: Http, configma
     assert answer.status == 400
     assert answer.message == "the name of the object (b) does not match the name on the URL (a)"
     answer = await http("PUT", configmaps + "/a", configmap("a", namespace="x"))
-    assert answer.message == f"the namespace of the object (x) does not match the namespace on the request ({namespace})"
+    assert (
+        answer.message == f"the namespace of the object (x) does not match the namespace on the request ({namespace})"
+    )
     answer = await http("PUT", configmaps + "/a", configmap())
     assert answer.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
 
@@ -648,9 +654,7 @@ async def test_lists_at_a_revision(http: Http, configmaps: str) -> None:
         ("resourceVersion=abc", "resourceVersion"),
     ],
 )
-async def test_list_options_that_contradict_are_refused(
-    http: Http, configmaps: str, query: str, message: str
-) -> None:
+async def test_list_options_that_contradict_are_refused(http: Http, configmaps: str, query: str, message: str) -> None:
     answer = await http("GET", f"{configmaps}?{query}")
     assert answer.status == 422 and message in answer.message, answer.body
 

@@ -31,9 +31,7 @@ async def test_a_watch_from_a_revision_shows_what_came_after(http: Http, configm
 
 
 @pytest.mark.parametrize("version", ["", "&resourceVersion=0"])
-async def test_a_watch_without_a_revision_begins_with_what_is_there(
-    http: Http, configmaps: str, version: str
-) -> None:
+async def test_a_watch_without_a_revision_begins_with_what_is_there(http: Http, configmaps: str, version: str) -> None:
     for name in ("a", "b"):
         await http("POST", configmaps, configmap(name))
     assert seen(await http.watch(f"{configmaps}?watch=true{version}", 2)) == [("ADDED", "a"), ("ADDED", "b")]
@@ -118,9 +116,7 @@ async def test_a_watch_list_says_when_the_initial_events_end(http: Http, configm
         ("sendInitialEvents=true", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
     ],
 )
-async def test_watch_options_that_contradict_are_refused(
-    http: Http, configmaps: str, query: str, message: str
-) -> None:
+async def test_watch_options_that_contradict_are_refused(http: Http, configmaps: str, query: str, message: str) -> None:
     answer = await http("GET", f"{configmaps}?watch=1&{query}")
     assert answer.status == 422 and message in answer.message
 
