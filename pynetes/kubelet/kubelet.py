@@ -10,6 +10,7 @@ import contextlib
 import logging
 import shutil
 import socket
+from pathlib import Path
 from typing import Any
 
 from pynetes.client.client import Client
@@ -29,6 +30,7 @@ from pynetes.kubelet.pod import PodWorker
 from pynetes.kubelet.reporter import Reporter
 from pynetes.kubelet.server import KubeletServer
 from pynetes.kubelet.sources import Key, ObjectSource
+from pynetes.kubelet.static_pods import StaticPods
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
 
@@ -71,10 +73,13 @@ class Kubelet:
             allocatable=lambda: self.node.allocatable,
             network_problem=lambda: self.node.runtime_problem or self.node.network_problem,
             admit=self._admit,
+            neighbours=self._neighbours,
         )
         self.server = KubeletServer(self)
         self.housekeeper = Housekeeper(self)
         self.eviction = EvictionManager(self)
+        manifests = options.pod_manifest_path
+        self.static = StaticPods(self, Path(manifests)) if manifests else None
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -92,6 +97,8 @@ class Kubelet:
                 group.create_task(self._relist(), name="relist")
                 group.create_task(self.housekeeper.run(), name="housekeeping")
                 group.create_task(self.eviction.run(), name="eviction")
+                if self.static is not None:
+                    group.create_task(self.static.run(), name="static-pods")
                 await self.server.start()
                 await self.pods.synced()
                 await self._remove_orphans()
@@ -104,6 +111,8 @@ class Kubelet:
     # Pods
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if self.static is not None and any(spec.is_mirror(pod) for pod in (old, new) if pod is not None):
+            self.static.poke()
         if new is None:
             worker = self.workers.get(meta.uid(old)) if old is not None else None
             if worker is not None and old is not None:
@@ -155,12 +164,16 @@ class Kubelet:
         ]
         return max(found, key=lambda worker: worker.pod["metadata"].get("creationTimestamp", ""), default=None)
 
-    def _admit(self, pod: Obj) -> admission.Rejection | None:
-        others = [
+    def _neighbours(self, uid: str) -> list[Obj]:
+        """The pods that hold resources of the node, but for one."""
+        return [
             worker.pod
             for worker in self.workers.values()
-            if worker.finished is None and not spec.is_terminal(worker.status) and worker.uid != meta.uid(pod)
+            if worker.finished is None and not spec.is_terminal(worker.status) and worker.uid != uid
         ]
+
+    def _admit(self, pod: Obj) -> admission.Rejection | None:
+        others = self._neighbours(meta.uid(pod))
         unsafe = self.options.allowed_unsafe_sysctls
         return admission.under_pressure(pod, self.pressures) or admission.check(
             pod, others, self.node.allocatable, self.node.labels, unsafe

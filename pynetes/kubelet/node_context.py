@@ -37,6 +37,7 @@ class NodeContext:
     allocatable: Callable[[], dict[str, str]]
     network_problem: Callable[[], str]  # empty when the runtime's network is ready
     admit: Callable[[Obj], tuple[str, str] | None]  # reason and message of a rejection
+    neighbours: Callable[[str], list[Obj]]  # the pods that run here, but for the one with this uid
     runtime_name: str = "containerd"
     crash_backoff: Backoff = field(default_factory=Backoff)
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from pynetes.client.client import Unreachable
-from pynetes.kubelet import mounts, observed, spec
+from pynetes.kubelet import mounts, observed, resize, spec
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
 from pynetes.kubelet.observed import Container, PodView
 from pynetes.kubelet.plan import Health, Plan, Stop, make_plan
 from pynetes.kubelet.probes import ContainerProbes, ProbeTarget
-from pynetes.kubelet.resources import pod_limits, qos_class
+from pynetes.kubelet.resources import container_resources, pod_limits, qos_class
 from pynetes.kubelet.sandbox import log_directory
 from pynetes.kubelet.status import Facts, Readiness, make_status
 from pynetes.kubelet.stopper import Stopper, settled
@@ -71,6 +71,7 @@ class PodWorker:
         self._over = spec.is_terminal(self.status)
         self._grace: float | None = None
         self._disruption = ""
+        self._mirror: Obj | None = None
         self._wake = asyncio.Event()
         self._interrupt = asyncio.Event()
         self._exits: set[str] = set()
@@ -81,6 +82,8 @@ class PodWorker:
         self._retries: dict[str, float] = {}
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
+        self._applied: dict[str, Obj] = {}  # container id → resources in force, where they were changed
+        self._resizing: tuple[str, str, str] | None = None  # condition, reason, message
         self.volumes = PodVolumes(self._volume_context())
         self.launcher = Launcher(node, pod, self.view, self.volumes, self._claim)
         self.stopper = Stopper(self.launcher)
@@ -141,6 +144,12 @@ class PodWorker:
     def owns(self, container_id: str) -> bool:
         """Whether the container or sandbox is this pod's."""
         return container_id in self.ended or any(sandbox.id == container_id for sandbox in self.view.sandboxes)
+
+    def set_mirror(self, mirror: Obj) -> None:
+        """The API's image of this static pod: events and statuses go there."""
+        if self._mirror is None or meta.uid(self._mirror) != meta.uid(mirror):
+            self._mirror = mirror
+            self.node.reporter.report(mirror, self.status)
 
     def look_again(self) -> None:
         """Something may have been missed: ask the runtime afresh."""
@@ -337,6 +346,8 @@ class PodWorker:
         if stops:
             await asyncio.gather(*stops)
             return True, None
+        if await self._resize():
+            return True, None
         delay = await self._prepare()
         if delay is not None:
             return False, delay
@@ -349,6 +360,39 @@ class PodWorker:
             if wait is not None:
                 delays.append(wait)
         return progress, min(delays, default=None)
+
+    async def _resize(self) -> bool:
+        """Apply changed resources to running containers; returns whether anything changed."""
+        changes = resize.wanted(self.pod, self.view, self._applied)
+        if not changes:
+            self._resizing = None
+            return False
+        verdict, why = resize.feasible(self.pod, self.node.neighbours(self.uid), self.node.allocatable())
+        if verdict != "fits":
+            self._resizing = ("PodResizePending", verdict, why)
+            return False
+        self._resizing = ("PodResizeInProgress", "", "")
+        limits = pod_limits(self.pod, self.node.options.pod_max_pids if self.node.options.pod_max_pids > 0 else None)
+        self.node.cgroups.create_pod(self.uid, qos_class(self.pod), limits)
+        for change in changes:
+            await self._resize_container(change)
+        self._resizing = None
+        return True
+
+    async def _resize_container(self, change: resize.Resize) -> None:
+        container, described = change.container, change.described
+        if change.restart:
+            message = f"Container {container.name} resize requires restart, will be restarted"
+            await self._stop(Stop(container, message))
+            return
+        wanted = container_resources(self.pod, described, self.node.memory_capacity)
+        try:
+            await self.node.runtime.update_container_resources(container.id, wanted)
+        except CriError as error:
+            self._resizing = ("PodResizeInProgress", "Error", str(error))
+            raise
+        self._applied[container.id] = described.get("resources") or {}
+        self.launcher.event_for(described)("Normal", "ResizeCompleted", f"Container {container.name} was resized")
 
     async def _stop(self, stop: Stop) -> None:
         grace = spec.grace_period(self.pod) if stop.probe_grace is None else stop.probe_grace
@@ -553,9 +597,14 @@ class PodWorker:
             terminal=terminal,
             finished=self.finished,
             disruption=self._disruption,
+            resizing=self._resizing,
+            applied=lambda container: resize.applied(container, self._applied),
         )
         self.status = make_status(facts)
-        self.node.reporter.report(self.pod, self.status)
+        if not spec.is_static(self.pod):
+            self.node.reporter.report(self.pod, self.status)
+        elif self._mirror is not None:
+            self.node.reporter.report(self._mirror, self.status)
 
     # TERMINATING, CLEANING, FINISHED
 

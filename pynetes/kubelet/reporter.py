@@ -35,6 +35,7 @@ OWNED = (
     "ephemeralContainerStatuses",
     "conditions",
 )
+TRANSIENT = ("PodResizePending", "PodResizeInProgress")  # conditions of ours that go away again
 _MERGED_LISTS = ("podIPs", "hostIPs")
 
 
@@ -142,6 +143,8 @@ def _changed_conditions(old: list[Obj], new: list[Obj]) -> list[Obj]:
             continue
         gone: dict[str, Any] = {key: None for key in before or {} if key not in condition}
         changed.append(gone | condition)
+    present = {condition["type"] for condition in new}
+    changed += [{"$patch": "delete", "type": kind} for kind in TRANSIENT if kind in known and kind not in present]
     return changed
 
 

@@ -48,7 +48,9 @@ class ObjectSource:
         """The object, watched for the pod `user` from now on; raises MissingObject."""
         kind = plural.removesuffix("s").lower()
         key = (plural, namespace, name)
-        watched = self._watched.get(key) or self._watch(key)
+        watched = self._watched.get(key)
+        if watched is None or (watched.task is None and user not in watched.users):
+            watched = self._watch(key, watched.users if watched else set())
         watched.users.add(user)
         if watched.informer.has_synced:
             cached = watched.informer.get(f"{namespace}/{name}")
@@ -63,29 +65,23 @@ class ObjectSource:
             raise MissingObject(kind, name, error.message, absent=False) from None
         except Unreachable as error:
             raise MissingObject(kind, name, str(error), absent=False) from None
-        if fresh.get("immutable"):
-            self._freeze(watched, fresh)
         return fresh
 
-    def _watch(self, key: Key) -> _Watched:
+    def _watch(self, key: Key, users: set[str]) -> _Watched:
         plural, namespace, name = key
         informer = Informer(self._client, plural, namespace, field_selector=f"metadata.name={name}")
         task = asyncio.get_running_loop().create_task(informer.run(), name=f"watch-{plural}-{namespace}-{name}")
-        watched = self._watched[key] = _Watched(informer, task)
+        watched = self._watched[key] = _Watched(informer, task, users)
 
         def changed(old: Obj | None, new: Obj | None) -> None:
+            if new is not None and new.get("immutable") and watched.task is not None:
+                watched.task.cancel()  # it will not change: the cache answers from now on
+                watched.task = None
             for user in [*watched.users]:
                 self._on_change(user, key)
 
         informer.on_change(changed)
         return watched
-
-    @staticmethod
-    def _freeze(watched: _Watched, obj: Obj) -> None:
-        """An immutable object needs no watch; the cached list answers from now on."""
-        if watched.task is not None and watched.informer.has_synced:
-            watched.task.cancel()
-            watched.task = None
 
     def release(self, user: str) -> None:
         """The pod is gone: stop watching what only it used."""

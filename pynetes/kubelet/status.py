@@ -4,6 +4,7 @@
 Nothing here waits, reads a file or asks the runtime; `pod.py` gathers the facts and reports the result.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,8 @@ class Facts:
     terminal: bool = False  # every container has ended for good
     finished: tuple[str, str, str] | None = None  # phase, reason, message that were decided (evicted, rejected)
     disruption: str = ""  # why the node ended the pod, if it did
+    resizing: tuple[str, str, str] | None = None  # condition, reason and message of a resize under way
+    applied: Callable[[Container], Obj | None] = lambda container: None  # the resources in force
 
 
 def make_status(facts: Facts) -> Obj:
@@ -203,7 +206,7 @@ def _is_started(facts: Facts, container: Obj, status: Obj, latest: Container | N
 def _details(facts: Facts, container: Obj, latest: Container | None) -> Obj:
     """Resources and mounts, as they are in force."""
     details: Obj = {}
-    resources = container.get("resources") or {}
+    resources = (facts.applied(latest) if latest is not None else None) or container.get("resources") or {}
     if resources.get("requests"):
         details["allocatedResources"] = resources["requests"]
     if latest is not None and latest.running:
@@ -316,6 +319,8 @@ def _conditions(facts: Facts, status: Obj, statuses: list[Obj]) -> list[Obj]:
     ]
     if facts.disruption:
         wanted.append(("DisruptionTarget", True, "TerminationByKubelet", facts.disruption))
+    if facts.resizing:
+        wanted.append((facts.resizing[0], True, *facts.resizing[1:]))
     result = []
     for kind, true, reason, message in wanted:
         condition: Obj = {"type": kind, "status": "True" if true else "False"}

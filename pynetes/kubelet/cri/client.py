@@ -92,12 +92,6 @@ class Cri:
         """The runtime's conditions (RuntimeReady, NetworkReady) and its features."""
         return await self._call(RUNTIME + "Status", cri.StatusRequest(verbose=verbose), cri.StatusResponse)
 
-    async def update_runtime_config(self, pod_cidr: str) -> None:
-        """Tell the runtime the pod CIDR of this node."""
-        config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=pod_cidr))
-        request = cri.UpdateRuntimeConfigRequest(runtime_config=config)
-        await self._call(RUNTIME + "UpdateRuntimeConfig", request, cri.UpdateRuntimeConfigResponse)
-
     # Sandboxes
 
     async def run_pod_sandbox(self, config: Any, runtime_handler: str = "") -> str:

@@ -46,7 +46,7 @@ async def test_a_log_is_rotated_without_losing_a_line(node: Node) -> None:
         await node.kubelet.housekeeper.rotate(container.id, path)
     await clock.sleep(0.3)
     pieces = sorted(path.parent.iterdir())
-    assert [piece.suffix for piece in pieces][0] == ".log" and len(pieces) == 3
+    assert pieces[0].suffix == ".log" and len(pieces) == 3
     oldest = next(piece for piece in pieces if piece.suffix == ".gz")
     middle = next(piece for piece in pieces if piece.suffix not in (".gz", ".log"))
     text = gzip.decompress(oldest.read_bytes()).decode() + middle.read_text() + path.read_text()
@@ -67,7 +67,7 @@ async def test_when_memory_is_short_the_greediest_pod_goes(node: Node) -> None:
     pod = await node.wait("greedy", lambda pod: pod["status"]["phase"] == "Failed")
     assert pod["status"]["reason"] == "Evicted"
     assert pod["status"]["message"].startswith(
-        "The node was low on resource: memory. Threshold quantity: 102400Ki, available: 1024Ki. Container app was using "
+        "The node was low on resource: memory. Threshold quantity: 102400Ki, available: 1024Ki. Container app was using"
     )
     condition = meta.get_condition(pod, "DisruptionTarget")
     assert condition is not None and condition["reason"] == "TerminationByKubelet"
@@ -90,7 +90,9 @@ async def test_when_memory_is_short_the_greediest_pod_goes(node: Node) -> None:
 async def test_an_empty_dir_over_its_limit_ends_the_pod(node: Node) -> None:
     volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
     mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
-    await node.create(make_pod("full", "sh", "-c", "head -c 2m /dev/zero > /v/f; sleep 3600", container=mounts, volumes=volumes))
+    await node.create(
+        make_pod("full", "sh", "-c", "head -c 2m /dev/zero > /v/f; sleep 3600", container=mounts, volumes=volumes)
+    )
     await node.wait("full", is_ready)
     await clock.sleep(0.3)
     await node.kubelet.eviction.look({})

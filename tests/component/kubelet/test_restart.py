@@ -71,7 +71,7 @@ async def test_a_lost_sandbox_is_made_anew(node: Node) -> None:
     pod = await node.wait("sandbox", is_ready)
     (sandbox,) = [s for s in await node.kubelet.runtime.list_pod_sandboxes() if s.metadata.name == "sandbox"]
     await node.kubelet.runtime.stop_pod_sandbox(sandbox.id)
-    pod = await node.wait(
+    await node.wait(
         "sandbox", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
     )
     text = "Pod sandbox changed, it will be killed and re-created."

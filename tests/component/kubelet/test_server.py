@@ -22,9 +22,11 @@ def context(node: Node, user: str = "kube-apiserver-kubelet-client", groups: tup
 
 async def get(node: Node, path: str, user: str = "kube-apiserver-kubelet-client", **query: str) -> tuple[int, str]:
     url = f"https://127.0.0.1:{node.kubelet.server.port}{path}"
-    async with aiohttp.ClientSession() as session:
-        async with session.get(url, params=query, ssl=context(node, user)) as response:
-            return response.status, await response.text()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, params=query, ssl=context(node, user)) as response,
+    ):
+        return response.status, await response.text()
 
 
 async def logs(node: Node, pod: str, **query: str) -> tuple[int, str]:
@@ -44,7 +46,7 @@ async def test_logs_with_every_option(node: Node) -> None:
     assert await logs(node, "logs", stream="Stderr") == (200, "problem\n")
     assert await logs(node, "logs", sinceSeconds="3600") == (200, everything)
     assert await logs(node, "logs", sinceTime="2100-01-01T00:00:00Z") == (200, "")
-    status, text = await logs(node, "logs", timestamps="true", tailLines="1")
+    _, text = await logs(node, "logs", timestamps="true", tailLines="1")
     stamp, _, rest = text.partition(" ")
     assert rest == "problem\n" and clock.parse_time(stamp)
     await node.delete("logs")

@@ -1,0 +1,123 @@
+"""Resizing running pods, and pods from files."""
+
+import contextlib
+
+import pytest
+
+from pynetes.machinery import clock, meta
+from pynetes.machinery.errors import StatusError
+from pynetes.testing.node import Node, is_ready, make_pod
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+
+async def resize(node: Node, name: str, resources: dict) -> None:
+    patch = {"spec": {"containers": [{"name": "app", "resources": resources}]}}
+    await node.client.patch("pods", name, patch, "default", type="strategic", subresource="resize")
+
+
+def amount(pod: dict, kind: str, name: str) -> str:
+    return pod["status"]["containerStatuses"][0].get("resources", {}).get(kind, {}).get(name, "")
+
+
+async def test_a_container_is_resized_without_a_restart(node: Node) -> None:
+    before = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+    await node.create(make_pod("grows", "sleep", "3600", container={"resources": before}))
+    pod = await node.wait("grows", is_ready)
+    assert amount(pod, "limits", "cpu") == "200m"
+    after = {"requests": {"cpu": "150m", "memory": "32Mi"}, "limits": {"cpu": "300m", "memory": "128Mi"}}
+    await resize(node, "grows", after)
+    pod = await node.wait("grows", lambda pod: amount(pod, "limits", "cpu") == "300m")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert pod["status"]["containerStatuses"][0]["allocatedResources"]["cpu"] == "150m"
+    cgroups = node.kubelet.context.cgroups
+    path = cgroups.pod_path(meta.uid(pod), "Burstable")
+    container_id = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    if not cgroups.v2:
+        for where in (path, f"{path}/{container_id}"):
+            assert cgroups.file("cpu", where, "cpu.cfs_quota_us").read_text().strip() == "30000"
+            assert cgroups.file("memory", where, "memory.limit_in_bytes").read_text().strip() == str(128 << 20)
+    await node.delete("grows")
+
+
+async def test_a_policy_may_ask_for_a_restart(node: Node) -> None:
+    before = {"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}}
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    await node.create(make_pod("restarts", "sleep", "3600", container={"resources": before, "resizePolicy": policy}))
+    await node.wait("restarts", is_ready)
+    await resize(node, "restarts", {"requests": {"memory": "32Mi"}, "limits": {"memory": "128Mi"}})
+    pod = await node.wait(
+        "restarts", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    )
+    assert amount(pod, "limits", "memory") == "128Mi"
+    await node.delete("restarts")
+
+
+async def test_what_can_never_fit_is_infeasible(node: Node) -> None:
+    before = {"requests": {"cpu": "100m"}}
+    await node.create(make_pod("huge", "sleep", "3600", container={"resources": before}))
+    await node.wait("huge", is_ready)
+    await resize(node, "huge", {"requests": {"cpu": "1000"}})
+    pod = await node.wait("huge", lambda pod: meta.get_condition(pod, "PodResizePending"))
+    condition = meta.get_condition(pod, "PodResizePending")
+    assert condition and condition["reason"] == "Infeasible"
+    assert pod["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"] == "100m"
+    await resize(node, "huge", {"requests": {"cpu": "200m"}})
+    pod = await node.wait("huge", lambda pod: amount(pod, "requests", "cpu") == "200m")
+    assert await node.wait("huge", lambda pod: meta.get_condition(pod, "PodResizePending") is None)
+    await node.delete("huge")
+
+
+MANIFEST = """
+apiVersion: v1
+kind: Pod
+metadata: {name: fixed, labels: {tier: node}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: app, image: "pynetes.local/busybox:1", imagePullPolicy: Never, command: [sleep, "%s"]}
+"""
+
+
+async def test_a_static_pod_runs_and_is_mirrored(node: Node) -> None:
+    directory = node.options.root_dir.parent / "manifests"
+    node.options.pod_manifest_path = str(directory)
+    await node.restart_kubelet()
+    for _ in range(100):
+        if directory.is_dir():
+            break
+        await clock.sleep(0.02)
+    file = directory / "fixed.yaml"
+    file.write_text(MANIFEST % 1000)
+    await appears(node, "fixed-node-1")
+    pod = await node.wait("fixed-node-1", is_ready)
+    assert pod["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    first = pod["status"]["containerStatuses"][0]["containerID"]
+    await node.client.delete("pods", "fixed-node-1", "default", grace_period_seconds=0)
+    await appears(node, "fixed-node-1")
+    pod = await node.wait("fixed-node-1", is_ready)
+    assert pod["status"]["containerStatuses"][0]["containerID"] == first
+    file.write_text(MANIFEST % 2000)
+    for _ in range(300):
+        with contextlib.suppress(StatusError):
+            pod = await node.get("fixed-node-1")
+            if is_ready(pod) and pod["status"]["containerStatuses"][0]["containerID"] != first:
+                break
+        await clock.sleep(0.1)
+    assert pod["spec"]["containers"][0]["command"] == ["sleep", "2000"]
+    file.unlink()
+    for _ in range(300):
+        if not await node.kubelet.runtime.list_pod_sandboxes():
+            break
+        await clock.sleep(0.1)
+    assert not await node.kubelet.runtime.list_pod_sandboxes()
+    await node.delete("fixed-node-1", grace=0)
+
+
+async def appears(node: Node, name: str) -> None:
+    for _ in range(300):
+        with contextlib.suppress(StatusError):
+            await node.get(name)
+            return
+        await clock.sleep(0.1)
+    raise AssertionError(f"{name} did not appear")
