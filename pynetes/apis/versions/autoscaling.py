@@ -119,11 +119,17 @@ def _old_metric(metric: Obj, side: str) -> Obj:
             flat["metricSelector" if kind == "external" else "selector"] = identity["selector"]
         if "describedObject" in source:
             flat["target"] = source["describedObject"]
-        for field in ("averageUtilization", "averageValue", "value"):
+        for field in _targets(kind):
             if field in value:
                 flat[_flat_name(kind, side, field)] = value[field]
         old[kind] = flat
     return old
+
+
+def _targets(kind: str) -> tuple[str, ...]:
+    """What a metric of a kind may be measured against."""
+    resources = ("averageUtilization", "averageValue")
+    return resources if kind in ("resource", "containerResource") else ("averageValue", "value")
 
 
 def _flat_name(kind: str, prefix: str, field: str) -> str:
@@ -143,7 +149,7 @@ def _new_metric(old: Obj, side: str) -> Obj:
             continue
         value: Obj = {
             field: flat[_flat_name(kind, side, field)]
-            for field in ("averageUtilization", "averageValue", "value")
+            for field in _targets(kind)
             if _flat_name(kind, side, field) in flat
         }
         if side == "target":

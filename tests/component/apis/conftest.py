@@ -35,9 +35,7 @@ class Api:
 
     async def post(self, path: str, body: Obj) -> Obj:
         """POST to a path below the namespace: `pods/p/binding`."""
-        answer = await self.client.raw(
-            "POST", f"/api/v1/namespaces/{self.namespace}/{path}", json.dumps(body).encode()
-        )
+        answer = await self.client.raw("POST", f"/api/v1/namespaces/{self.namespace}/{path}", json.dumps(body).encode())
         return json.loads(answer.body)
 
 

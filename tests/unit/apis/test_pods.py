@@ -181,7 +181,7 @@ REFUSED = [
     ),
     (
         pod({"volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": "../x"}]}, volumes=[{"name": "v"}]),
-        ['spec.containers[0].volumeMounts[0].subPath: Invalid value: "../x": must not contain \'..\''],
+        ["spec.containers[0].volumeMounts[0].subPath: Invalid value: \"../x\": must not contain '..'"],
     ),
     (
         pod(volumes=[{"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}]),
@@ -255,7 +255,7 @@ REFUSED = [
     (
         pod(tolerations=[{"key": "k", "operator": "Exists", "effect": "NoSchedule", "tolerationSeconds": 3}]),
         [
-            'spec.tolerations[0].effect: Invalid value: "NoSchedule": effect must be \'NoExecute\' when '
+            "spec.tolerations[0].effect: Invalid value: \"NoSchedule\": effect must be 'NoExecute' when "
             "`tolerationSeconds` is set"
         ],
     ),
@@ -478,10 +478,7 @@ def test_the_grace_period_of_a_deletion(spec, phase, asked, seconds):
         ),
         (
             pod(terminationGracePeriodSeconds=-1),
-            [
-                "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be "
-                "treated as 1"
-            ],
+            ["spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"],
         ),
     ],
 )

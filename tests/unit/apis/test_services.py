@@ -68,7 +68,7 @@ REFUSED = [
     ),
     (
         service(type="NodePort", clusterIP="None"),
-        ['spec.clusterIPs[0]: Invalid value: "None": may not be set to \'None\' for NodePort services'],
+        ["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
     ),
     (
         {"spec": {"type": "ExternalName"}},
@@ -102,7 +102,7 @@ REFUSED = [
     (
         service(selector={"a b": "c"}),
         [
-            'spec.selector: Invalid value: "a b": name part must consist of alphanumeric characters, \'-\', \'_\' or '
+            "spec.selector: Invalid value: \"a b\": name part must consist of alphanumeric characters, '-', '_' or "
             "'.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', "
             "regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         ],

@@ -119,9 +119,7 @@ def test_a_status_sent_on_create_is_dropped(create, resource, status):
     assert made.obj["status"] == status
 
 
-MISMATCH = (
-    'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`'
-)
+MISMATCH = 'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`'
 ALWAYS = 'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"'
 
 REFUSED = [
@@ -233,9 +231,10 @@ def test_a_stateful_set_changes_only_in_some_fields(create, update):
 def test_the_generation_counts_changes_of_the_spec(create, update):
     stored = create("deployments", workload()).obj
     assert update("deployments", stored, lambda o: o["spec"].update(replicas=3)).obj["metadata"]["generation"] == 2
-    assert update("deployments", stored, lambda o: o["metadata"].update(labels={"x": "y"})).obj["metadata"][
-        "generation"
-    ] == 1
+    assert (
+        update("deployments", stored, lambda o: o["metadata"].update(labels={"x": "y"})).obj["metadata"]["generation"]
+        == 1
+    )
     annotated = update("deployments", stored, lambda o: o["metadata"].update(annotations={"x": "y"})).obj
     assert annotated["metadata"]["generation"] == 2
 
@@ -335,11 +334,7 @@ def test_cron_expressions_that_are_not(expression, problem):
     assert schedule.problem(expression) == problem
 
 
-@given(
-    st.tuples(
-        st.integers(0, 59), st.integers(0, 23), st.integers(1, 31), st.integers(1, 12), st.integers(0, 6)
-    )
-)
+@given(st.tuples(st.integers(0, 59), st.integers(0, 23), st.integers(1, 31), st.integers(1, 12), st.integers(0, 6)))
 def test_any_moment_is_a_schedule(moment):
     assert schedule.problem(" ".join(map(str, moment))) == ""
 
