@@ -200,7 +200,13 @@ class Agent:
     async def _keep_pod_network(self) -> None:
         options = self.options
         await self.caches.nodes.synced()
-        network = podnetwork.PodNetwork(options.node_name, options.node_ip, options.cni_conf_dir, options.cni_state_dir)
+        network = podnetwork.PodNetwork(
+            options.node_name,
+            options.node_ip,
+            options.cni_conf_dir,
+            options.cni_state_dir,
+            tunnel=options.mode == "host",
+        )
         self.caches.nodes.on_change(lambda old, new: self._nodes_changed.set())
         while True:
             self._nodes_changed.clear()
@@ -287,6 +293,7 @@ async def clean_up(options: Options) -> None:
         ("route", "flush", "proto", podnetwork.ROUTE_PROTOCOL),
         ("address", "delete", f"{options.cluster_dns}/32", "dev", "lo"),
         ("link", "delete", podnetwork.BRIDGE),
+        ("link", "delete", podnetwork.TUNNEL),
     ):
         with contextlib.suppress(OSError):  # it may never have been made
             await podnetwork.ip(*arguments)

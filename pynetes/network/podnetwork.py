@@ -2,15 +2,17 @@
 
 Pods sit on a bridge whose addresses come out of the node's `spec.podCIDR`; once that is known the configuration file
 is written, which is what makes the container runtime (and so the node) ready. Other nodes' ranges are routed through
-the nodes' addresses, which must share a link. Routes carry our own protocol number, so what an agent before us left
-can be told from everyone else's.
+the nodes' addresses, or on real machines that share no link, through a VXLAN tunnel, whose every address follows from
+the nodes' own. Routes carry our own protocol number, so what an agent before us left can be told from everyone else's.
 """
 
 import asyncio
+import ipaddress
 import json
 import logging
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from pynetes.machinery.meta import Obj
 log = logging.getLogger(__name__)
 
 BRIDGE = "cni0"
+TUNNEL = "pynetes-vxlan"
+TUNNEL_OVERHEAD = 50
+_TUNNEL_ID, _TUNNEL_PORT = 1, 8472
 ROUTE_PROTOCOL = "137"
 _CONFIGURATION = "10-pynetes.conflist"
 
@@ -85,63 +90,139 @@ def write_configuration(conf_dir: str, configuration: dict[str, Any]) -> bool:
     return True
 
 
-def wanted_routes(nodes: Iterable[Obj], own_name: str) -> dict[str, str]:
-    """Pod range → gateway, for every other node that has both."""
-    return {
-        cidr: address
-        for node in nodes
-        if meta.name(node) != own_name and (address := internal_address(node))
-        for cidr in pod_ranges(node)
-    }
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How another node's pods are reached: through its address, or inside packets sent to its address (VXLAN)."""
+
+    node: str
+    gateway: str
+    tunnel: bool = False
+
+    @property
+    def device(self) -> str:
+        """The device that the route must name; empty if the gateway says it."""
+        return TUNNEL if self.tunnel else ""
 
 
-def route_commands(wanted: dict[str, str], present: dict[str, str]) -> list[str]:
-    """`ip -batch` lines that lead from the routes present to those wanted."""
-    stale = [f"route delete {cidr} proto {ROUTE_PROTOCOL}" for cidr in present if cidr not in wanted]
-    new = [
-        f"route replace {cidr} via {gateway} proto {ROUTE_PROTOCOL}"
-        for cidr, gateway in wanted.items()
-        if present.get(cidr) != gateway
-    ]
-    return [*stale, *new]
+def wanted_hops(nodes: Iterable[Obj], own_name: str, distant: Container[str] = ()) -> dict[str, Hop]:
+    """Pod range → hop, for every other node that has both range and address; `distant` addresses share no link."""
+    found: dict[str, Hop] = {}
+    for node in nodes:
+        address = internal_address(node)
+        if meta.name(node) == own_name or not address:
+            continue
+        for cidr in pod_ranges(node):
+            found[cidr] = Hop(address, tunnel_address(cidr), True) if address in distant else Hop(address, address)
+    return found
+
+
+def tunnel_address(cidr: str) -> str:
+    """The address of a node's end of the tunnel: the first of its pod range, which no pod ever gets."""
+    return str(ipaddress.IPv4Network(cidr, strict=False).network_address)
+
+
+def tunnel_mac(node_address: str) -> str:
+    """The hardware address of a node's end of the tunnel: it follows from the node's address, so nobody need ask."""
+    return "02:50:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(node_address).packed)
+
+
+def route_commands(wanted: dict[str, Hop], present: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
+    """`ip -batch` lines by pod range that lead from the routes present (gateway and device) to those wanted."""
+    commands = {cidr: [f"route delete {cidr} proto {ROUTE_PROTOCOL}"] for cidr in present if cidr not in wanted}
+    for cidr, hop in wanted.items():
+        gateway, device = present.get(cidr, ("", ""))
+        if gateway == hop.gateway and (device == TUNNEL) == hop.tunnel:
+            continue
+        through = f"dev {TUNNEL} onlink " if hop.tunnel else ""
+        lines = [f"route replace {cidr} via {hop.gateway} {through}proto {ROUTE_PROTOCOL}"]
+        if hop.tunnel:
+            mac = tunnel_mac(hop.node)
+            lines.insert(0, f"neighbour replace {hop.gateway} lladdr {mac} dev {TUNNEL} nud permanent")
+        commands[cidr] = lines
+    return commands
 
 
 class PodNetwork:
-    """Keeps this node's configuration file and routes as the Node objects say."""
+    """Keeps this node's configuration file and routes as the Node objects say.
 
-    def __init__(self, node_name: str, node_ip: str, conf_dir: str, state_dir: str) -> None:
+    With `tunnel`, nodes that share no link with this one are reached by VXLAN; without, they are not reached.
+    """
+
+    def __init__(self, node_name: str, node_ip: str, conf_dir: str, state_dir: str, *, tunnel: bool = False) -> None:
         self._node_name = node_name
         self._node_ip = node_ip
         self._conf_dir = conf_dir
         self._state_dir = state_dir
-        self._routes: dict[str, str] | None = None
+        self._tunnel = tunnel
+        self._present: dict[str, tuple[str, str]] | None = None
         self._ranges: tuple[str, ...] = ()
+        self._distances: dict[str, bool] = {}
 
     async def sync(self, nodes: list[Obj]) -> None:
         """Write what these nodes ask for."""
         own = next((node for node in nodes if meta.name(node) == self._node_name), None)
-        ranges = pod_ranges(own) if own is not None else ()
-        if own is not None and ranges and ranges != self._ranges:
-            mtu = await self._mtu(self._node_ip or internal_address(own))
+        if own is None:
+            return
+        ranges, address = pod_ranges(own), self._node_ip or internal_address(own)
+        if ranges and ranges != self._ranges:
+            mtu = await self._mtu(address) - (TUNNEL_OVERHEAD if self._tunnel else 0)
             if write_configuration(self._conf_dir, cni_configuration(ranges, self._state_dir, mtu)):
                 log.info("pods get addresses from %s", ", ".join(ranges))
             self._ranges = ranges
-        if self._routes is None:
-            self._routes = await self._present()
-        wanted = wanted_routes(nodes, self._node_name)
-        for command in route_commands(wanted, self._routes):
+        await self._sync_routes(nodes, address)
+
+    async def _sync_routes(self, nodes: list[Obj], address: str) -> None:
+        if self._present is None:
+            self._present = await self._routes()
+        wanted = wanted_hops(nodes, self._node_name, await self._distant(nodes))
+        if any(hop.tunnel for hop in wanted.values()):
+            await self._open_tunnel(address)
+        for cidr, commands in route_commands(wanted, self._present).items():
+            hop = wanted.get(cidr)
             try:
-                await ip("-batch", "-", text=command + "\n")
+                if hop is not None and hop.tunnel:
+                    await _run("bridge", "fdb", "replace", tunnel_mac(hop.node), "dev", TUNNEL, "dst", hop.node)
+                await ip("-batch", "-", text="\n".join(commands) + "\n")
             except OSError as error:
-                cidr = command.split()[2]
                 log.warning("no route to the pods in %s: %s", cidr, error)
-                wanted.pop(cidr, None)
-        self._routes = wanted
+                continue
+            if hop is None:
+                del self._present[cidr]
+            else:
+                self._present[cidr] = (hop.gateway, hop.device)
+
+    async def _distant(self, nodes: list[Obj]) -> set[str]:
+        """The addresses of nodes behind a router, if those can be tunnelled to."""
+        if not self._tunnel:
+            return set()
+        for node in nodes:
+            address = internal_address(node)
+            if address and address not in self._distances and meta.name(node) != self._node_name:
+                try:
+                    route = json.loads(await ip("-4", "-j", "route", "get", address))
+                except OSError:
+                    continue  # no way there at all now; asked again when the nodes change
+                self._distances[address] = any("gateway" in hop for hop in route)
+        return {address for address, distant in self._distances.items() if distant}
+
+    async def _open_tunnel(self, address: str) -> None:
+        """Make this node's end of the tunnel, if it is not there."""
+        links = json.loads(await ip("-j", "link", "show", "type", "vxlan") or "[]")
+        if any(link.get("ifname") == TUNNEL for link in links) or not self._ranges:
+            return
+        mtu = await self._mtu(address) - TUNNEL_OVERHEAD
+        kind = f"type vxlan id {_TUNNEL_ID} dstport {_TUNNEL_PORT} local {address} nolearning"
+        lines = [
+            f"link add {TUNNEL} address {tunnel_mac(address)} mtu {mtu} {kind}",
+            f"address add {tunnel_address(self._ranges[0])}/32 dev {TUNNEL}",
+            f"link set {TUNNEL} up",
+        ]
+        await ip("-batch", "-", text="\n".join(lines) + "\n")
 
     @staticmethod
-    async def _present() -> dict[str, str]:
+    async def _routes() -> dict[str, tuple[str, str]]:
         routes = json.loads(await ip("-4", "-j", "route", "show", "proto", ROUTE_PROTOCOL) or "[]")
-        return {route["dst"]: route.get("gateway", "") for route in routes}
+        return {route["dst"]: (route.get("gateway", ""), route.get("dev", "")) for route in routes}
 
     @staticmethod
     async def _mtu(node_address: str) -> int:
@@ -160,9 +241,11 @@ def set_sysctls() -> None:
 
 async def ip(*arguments: str, text: str = "") -> str:
     """Run `ip`; raises OSError with what it says if it fails."""
-    done = await asyncio.to_thread(
-        subprocess.run, ["ip", *arguments], input=text, capture_output=True, text=True, check=False
-    )
+    return await _run("ip", *arguments, text=text)
+
+
+async def _run(*command: str, text: str = "") -> str:
+    done = await asyncio.to_thread(subprocess.run, command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OSError(done.stderr.strip() or f"ip {' '.join(arguments)} failed")
+        raise OSError(done.stderr.strip() or f"{' '.join(command)} failed")
     return done.stdout

@@ -12,6 +12,7 @@ from pynetes.network import conntrack, health, loadbalancer, nft, podnetwork
 from pynetes.network.conntrack import Flow, frontend
 from pynetes.network.main import upstream_servers
 from pynetes.network.options import Options, parse
+from pynetes.network.podnetwork import Hop
 from pynetes.network.standing import dns_endpoints
 
 POOL = ipaddress.IPv4Network("10.89.0.128/29")
@@ -78,18 +79,29 @@ def test_routes_lead_to_every_other_node_that_is_complete() -> None:
         node("there", "10.89.0.3", "10.244.1.0/24"),
         node("no-address", "", "10.244.2.0/24"),
         node("no-range", "10.89.0.5"),
+        node("far", "192.0.2.9", "10.244.3.0/24"),
     ]
-    assert podnetwork.wanted_routes(nodes, "here") == {"10.244.1.0/24": "10.89.0.3"}
+    assert podnetwork.wanted_hops(nodes, "here", {"192.0.2.9"}) == {
+        "10.244.1.0/24": Hop("10.89.0.3", "10.89.0.3"),
+        "10.244.3.0/24": Hop("192.0.2.9", "10.244.3.0", tunnel=True),
+    }
 
 
 def test_only_what_differs_is_routed_anew() -> None:
-    present = {"10.244.1.0/24": "10.89.0.3", "10.244.2.0/24": "10.89.0.4", "10.244.3.0/24": "10.89.0.5"}
-    wanted = {"10.244.1.0/24": "10.89.0.3", "10.244.2.0/24": "10.89.0.9", "10.244.4.0/24": "10.89.0.6"}
-    assert podnetwork.route_commands(wanted, present) == [
-        "route delete 10.244.3.0/24 proto 137",
-        "route replace 10.244.2.0/24 via 10.89.0.9 proto 137",
-        "route replace 10.244.4.0/24 via 10.89.0.6 proto 137",
-    ]
+    present = {f"10.244.{i}.0/24": (f"10.89.0.{i + 2}", "eth0") for i in (1, 2, 3)}
+    wanted = {
+        "10.244.1.0/24": Hop("10.89.0.3", "10.89.0.3"),
+        "10.244.2.0/24": Hop("10.89.0.9", "10.89.0.9"),
+        "10.244.4.0/24": Hop("192.0.2.9", "10.244.4.0", tunnel=True),
+    }
+    assert podnetwork.route_commands(wanted, present) == {
+        "10.244.3.0/24": ["route delete 10.244.3.0/24 proto 137"],
+        "10.244.2.0/24": ["route replace 10.244.2.0/24 via 10.89.0.9 proto 137"],
+        "10.244.4.0/24": [
+            "neighbour replace 10.244.4.0 lladdr 02:50:c0:00:02:09 dev pynetes-vxlan nud permanent",
+            "route replace 10.244.4.0/24 via 10.244.4.0 dev pynetes-vxlan onlink proto 137",
+        ],
+    }
 
 
 def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:
