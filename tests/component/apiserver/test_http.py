@@ -1,4 +1,4 @@
-"""HTTP itself: connections, bodies in pieces, broken requests, limits, stopping; and the paths that are no resources."""
+"""HTTP itself: connections, bodies in pieces, broken requests, stopping; and the paths that are no resources."""
 
 import asyncio
 import json
