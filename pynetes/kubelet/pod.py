@@ -327,6 +327,18 @@ class PodWorker:
                 break
         self.view.sandboxes = [sandbox if known.id == sandbox_id else known for known in self.view.sandboxes]
 
+    async def _doubt_sandbox(self, name: str) -> None:
+        """A container could not run: if that is because its sandbox just ended, it is not the container's fault."""
+        sandbox = self.view.sandbox
+        if sandbox is None or "namespace path" not in self._failures[name][1]:
+            return
+        await self._sandbox_ended(sandbox.id)
+        failed = self.view.latest(name)
+        if failed is not None and self.view.sandbox is not None and not self.view.sandbox.ready:
+            await self.node.runtime.remove_container(failed.id)
+            self.view.drop(failed.id)
+            self.node.crash_backoff.forget(f"{self.uid}_{name}_")
+
     async def _refresh_volumes(self) -> None:
         now = clock.time()
         for name in [name for name, moment in self._refreshes.items() if moment <= now]:
@@ -470,6 +482,7 @@ class PodWorker:
             if failure.reason in ("ErrImagePull", "ImagePullBackOff"):
                 return False, max(self.node.images.retry_after(self.pod, container), 0.1)
             if failure.reason == "RunContainerError":
+                await self._doubt_sandbox(name)
                 return True, None
             return False, RETRY_SECONDS
         self._failures.pop(name, None)

@@ -163,7 +163,7 @@ class StaticPods:
         try:
             await self._kubelet.client.delete("pods", name, namespace, uid=meta.uid(mirror), grace_period_seconds=0)
         except StatusError as error:
-            if error.code != 404:
+            if error.code not in (404, 409):
                 raise
 
     async def _mirror(self, pod: Obj) -> None:
@@ -171,10 +171,9 @@ class StaticPods:
         key = f"{meta.namespace(pod)}/{meta.name(pod)}"
         known = self._kubelet.pods.get(key)
         digest = meta.annotations(pod)[spec.STATIC_HASH]
-        if known is not None and meta.annotations(known).get(spec.STATIC_MIRROR) != digest:
-            await client.delete(
-                "pods", meta.name(pod), meta.namespace(pod), uid=meta.uid(known), grace_period_seconds=0
-            )
+        old = known is not None and meta.annotations(known).get(spec.STATIC_MIRROR) != digest
+        if known is not None and (old or meta.is_deleting(known)):
+            await self._delete(known)
             known = None
         if known is None:
             node = await client.get("nodes", self._kubelet.options.node_name)

@@ -68,7 +68,7 @@ async def test_a_container_killed_behind_our_back_is_restarted(node: Node) -> No
 
 async def test_a_lost_sandbox_is_made_anew(node: Node) -> None:
     await node.create(make_pod("sandbox", "sleep", "3600"))
-    pod = await node.wait("sandbox", is_ready)
+    await node.wait("sandbox", is_ready)
     (sandbox,) = [s for s in await node.kubelet.runtime.list_pod_sandboxes() if s.metadata.name == "sandbox"]
     await node.kubelet.runtime.stop_pod_sandbox(sandbox.id)
     await node.wait(
