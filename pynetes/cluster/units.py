@@ -138,6 +138,9 @@ def kubelet(cluster: Cluster, node: str) -> Unit:
             tls_private_key_file=pki / f"kubelet-server-{node}.key",
             client_ca_file=pki / "ca.crt",
             pod_infra_container_image=SANDBOX_IMAGE,
+            # The disk is the host's: that it is rather full is no reason to drop loaded images or to evict pods.
+            image_gc_high_threshold=100,
+            eviction_hard="memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%",
         ),
     )
 
