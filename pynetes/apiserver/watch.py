@@ -74,12 +74,18 @@ class Framing:
         return self.line("ADDED", self._resource.decode(record))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
-        """The line that says: everything up to `revision` has been seen."""
+        """The line that says: everything up to `revision` has been seen. It carries an object without content."""
         metadata: Obj = {"resourceVersion": str(revision), "creationTimestamp": None}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         rt = self._resource.rt
-        return self.line("BOOKMARK", {"kind": rt.kind, "apiVersion": rt.api_version, "metadata": metadata})
+        obj: Obj = {"kind": rt.kind, "apiVersion": rt.api_version, "metadata": metadata}
+        if self._form.transform == "Table":
+            table = present.table(self._resource, [], {"resourceVersion": str(revision)}, self._form.version)
+            cells = [""] * len(self._resource.strategy.columns)
+            table["rows"] = [{"cells": cells, "object": present.partial(obj, self._form.version)}]
+            return wire.encode({"type": "BOOKMARK", "object": table}) + b"\n"
+        return self.line("BOOKMARK", obj)
 
     def line(self, kind: str, obj: Obj) -> bytes:
         """Any line, transformed as the client wants it."""

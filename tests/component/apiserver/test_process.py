@@ -102,12 +102,16 @@ async def test_an_acknowledged_create_survives_kill_9(process: Process) -> None:
             started = (await answer.json())["metadata"]["resourceVersion"]
         events: list[tuple[str, str, int]] = []
 
+        def note(line: dict[str, Any]) -> None:
+            metadata = line["object"]["metadata"]
+            events.append((line["type"], metadata["name"], int(metadata["resourceVersion"])))
+
         async def follow(version: str) -> None:
             url = process.url(f"{CONFIGMAPS}?watch=1&resourceVersion={version}")
             with contextlib.suppress(aiohttp.ClientError):
                 async with http.get(url) as answer:
                     async for line in answer.content:
-                        events.append(_event(json.loads(line)))
+                        note(json.loads(line))
 
         async def create(worker: int) -> None:
             for index in range(1000):
@@ -149,11 +153,6 @@ async def test_an_acknowledged_create_survives_kill_9(process: Process) -> None:
     assert len(seen) == len(events) == len(set(seen)), "nothing is repeated"
     assert {name for name, _ in seen} == stored.keys() | {"last"}, "and nothing is missed"
     assert [version for _, version in seen] == sorted(version for _, version in seen)
-
-
-def _event(line: dict[str, Any]) -> tuple[str, str, int]:
-    metadata = line["object"]["metadata"]
-    return line["type"], metadata["name"], int(metadata["resourceVersion"])
 
 
 def test_flags_are_upstreams() -> None:

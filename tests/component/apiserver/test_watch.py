@@ -99,6 +99,15 @@ async def test_bookmarks_tell_how_far_the_watch_has_come(
     assert int(lines[0]["object"]["metadata"]["resourceVersion"]) == http.server.server.store.revision
 
 
+async def test_bookmarks_of_tables(http: Http, pods: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "BOOKMARK_INTERVAL", 0.2)
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    lines = await http.watch(f"{pods}?watch=1&allowWatchBookmarks=true", 1, accept=accept)
+    table = lines[0]["object"]
+    assert (lines[0]["type"], table["kind"]) == ("BOOKMARK", "Table")
+    assert table["metadata"]["resourceVersion"] == table["rows"][0]["object"]["metadata"]["resourceVersion"]
+
+
 async def test_a_watch_list_says_when_the_initial_events_end(http: Http, configmaps: str) -> None:
     await http("POST", configmaps, configmap("a"))
     query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
