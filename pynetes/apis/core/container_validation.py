@@ -9,6 +9,7 @@ from pynetes.machinery import names
 from pynetes.machinery.meta import Obj
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+CONTAINER_RESTARTS = ("Always", "Never", "OnFailure")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 TERMINATION_POLICIES = ("FallbackToLogsOnError", "File")
 SCHEMES = ("HTTP", "HTTPS")
@@ -32,6 +33,11 @@ POD_FIELDS = frozenset(
 )
 VOLUME_FIELDS = frozenset(
     {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
+)
+_KNOWN_FIELDS = (
+    POD_FIELDS
+    | VOLUME_FIELDS
+    | {"spec.restartPolicy", "spec.schedulerName", "spec.hostNetwork", "status.phase", "status.nominatedNodeName"}
 )
 ENV_RESOURCES = frozenset(
     {
@@ -79,6 +85,9 @@ def containers(errors: Errors, spec: Obj, volumes: Mapping[str, Obj], path: str)
         where = f"{path}.containers[{index}]"
         _container(errors, container, spec, volumes, where)
         _unique_name(errors, container, seen, where)
+        restart = container.get("restartPolicy")
+        if restart is not None and restart not in CONTAINER_RESTARTS:
+            errors.unsupported(f"{where}.restartPolicy", restart, CONTAINER_RESTARTS)
         _lifecycle(errors, container.get("lifecycle") or {}, spec, where)
         for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
             if container.get(kind) is not None:
@@ -103,8 +112,8 @@ def init_containers(errors: Errors, spec: Obj, volumes: Mapping[str, Obj], path:
         _unique_name(errors, container, seen, where)
         restart = container.get("restartPolicy")
         sidecar = restart == "Always"
-        if restart is not None and restart not in ("Always", "Never", "OnFailure"):
-            errors.unsupported(f"{where}.restartPolicy", restart, ("Always", "Never", "OnFailure"))
+        if restart is not None and restart not in CONTAINER_RESTARTS:
+            errors.unsupported(f"{where}.restartPolicy", restart, CONTAINER_RESTARTS)
         if sidecar:
             _lifecycle(errors, container.get("lifecycle") or {}, spec, where)
         elif container.get("lifecycle") is not None:
@@ -285,8 +294,7 @@ def field_ref(errors: Errors, reference: Obj, allowed: Collection[str], where: s
         else:
             errors.invalid(where, field, f'"{base}" does not support subscript')
         return
-    known = POD_FIELDS | VOLUME_FIELDS
-    if field not in known and not bracket:
+    if field not in _KNOWN_FIELDS and not bracket:
         errors.invalid(f"{where}.fieldPath", field, f"error converting fieldPath: field label not supported: {field}")
     elif field not in allowed:
         errors.unsupported(f"{where}.fieldPath", field, sorted(allowed))

@@ -46,9 +46,7 @@ class NodeStrategy(Strategy):
             errors.check(f"spec.podCIDRs[{index}]", cidr, names.cidr(cidr))
         for kind in ("capacity", "allocatable"):
             for name, value in (status.get(kind) or {}).items():
-                where = f"status.{kind}[{name}]"
-                resource_validation.resource_name(errors, name, where)
-                resource_validation.amount(errors, name, value, where)
+                resource_validation.amount(errors, name, value, f"status.{kind}[{name}]")
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         self.validate_status(errors, new, old)

@@ -141,9 +141,8 @@ def status(errors: Errors, new: Obj, old: Obj) -> None:
         errors.check("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
     if before.get("qosClass") and after.get("qosClass") and before["qosClass"] != after["qosClass"]:
         errors.invalid("status.qosClass", after["qosClass"], "field is immutable")
-    restart = old_spec.get("restartPolicy")
-    if restart != "Always":
-        _terminated_stays(errors, after, before, "containerStatuses", restart or "")
+    policies = {each.get("name"): each.get("restartPolicy") for each in old_spec.get("containers") or []}
+    _terminated_stays(errors, after, before, policies, old_spec.get("restartPolicy") or "Always")
     for index, condition in enumerate(after.get("conditions") or []):
         kind = condition.get("type", "")
         if "." in kind or "/" in kind:
@@ -152,16 +151,20 @@ def status(errors: Errors, new: Obj, old: Obj) -> None:
         errors.check(f"status.podIPs[{index}]", each.get("ip", ""), names.ip(each.get("ip", "")))
 
 
-def _terminated_stays(errors: Errors, after: Obj, before: Obj, kind: str, restart: str) -> None:
+def _terminated_stays(
+    errors: Errors, after: Obj, before: Obj, policies: dict[str | None, str | None], default: str
+) -> None:
     """A container that ended for good cannot come back to life."""
-    now = {each.get("name"): each for each in after.get(kind) or []}
-    for each in before.get(kind) or []:
+    now = {each.get("name"): each for each in after.get("containerStatuses") or []}
+    for index, each in enumerate(before.get("containerStatuses") or []):
         ended = (each.get("state") or {}).get("terminated")
-        if ended is None or (restart == "OnFailure" and ended.get("exitCode", 0) != 0):
+        policy = policies.get(each.get("name")) or default
+        if ended is None or policy == "Always" or (policy == "OnFailure" and ended.get("exitCode", 0) != 0):
             continue
         current = now.get(each.get("name"))
         if current is not None and (current.get("state") or {}).get("terminated") is None:
-            errors.forbidden(f"status.{kind}.state", "may not be transitioned to non-terminated state")
+            path = f"status.containerStatuses[{index}].state"
+            errors.forbidden(path, "may not be transitioned to non-terminated state")
 
 
 # Subresources.
@@ -229,7 +232,7 @@ def resize(errors: Errors, new: Obj, old: Obj) -> None:
     before_class = (old.get("status") or {}).get("qosClass") or qos_class(old.get("spec") or {})
     after_class = qos_class(new.get("spec") or {})
     if before_class != after_class:
-        errors.invalid("spec", after_class, "Pod QOS Class may not change as a result of resizing")
+        errors.invalid("spec", before_class, "Pod QOS Class may not change as a result of resizing")
     for kind in ("containers", "initContainers"):
         pairs = zip(new["spec"].get(kind) or [], old["spec"].get(kind) or [], strict=True)
         for index, (after, before) in enumerate(pairs):

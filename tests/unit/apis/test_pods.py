@@ -387,7 +387,7 @@ def test_a_container_that_ended_for_good_stays_ended(update, create):
         p["status"]["containerStatuses"][0]["state"] = {"running": {}}
 
     assert update("pods", stored, revive, "status").errors == [
-        "status.containerStatuses.state: Forbidden: may not be transitioned to non-terminated state"
+        "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
     ]
 
 
@@ -426,7 +426,7 @@ def test_a_resize_changes_cpu_and_memory_within_the_class(update, create):
         p["spec"]["containers"][0]["resources"] = {"requests": same, "limits": same}
 
     assert update("pods", stored, guarantee, "resize").errors == [
-        'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing'
+        'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'
     ]
 
 

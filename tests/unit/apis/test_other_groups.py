@@ -1,0 +1,276 @@
+"""Networking, RBAC, storage, scheduling, autoscaling, policy and the small groups: defaults, refusals, fixed fields."""
+
+import copy
+
+import pytest
+
+BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
+
+
+def ingress(**path):
+    one = {"path": "/", "pathType": "Prefix", "backend": BACKEND, **path}
+    return {"spec": {"rules": [{"http": {"paths": [{k: v for k, v in one.items() if v is not None}]}}]}}
+
+
+ROLE_REF = {"kind": "Role", "name": "r"}
+HPA = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3}
+POLICY = {"podSelector": {}}
+CLASS = {"provisioner": "a.b/c"}
+CLAIM_REQUEST = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
+
+DEFAULTS = [
+    ("networkpolicies", {"spec": POLICY}, {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}),
+    (
+        "networkpolicies",
+        {"spec": {**POLICY, "egress": [{"ports": [{"port": 53}]}]}},
+        {
+            "spec": {
+                **POLICY,
+                "egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}],
+                "policyTypes": ["Ingress", "Egress"],
+            }
+        },
+    ),
+    ("storageclasses", CLASS, {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+    ("priorityclasses", {"value": 1}, {"preemptionPolicy": "PreemptLowerPriority"}),
+    (
+        "rolebindings",
+        {"roleRef": ROLE_REF, "subjects": [{"kind": "User", "name": "bob"}]},
+        {
+            "roleRef": {**ROLE_REF, "apiGroup": "rbac.authorization.k8s.io"},
+            "subjects": [{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}],
+        },
+    ),
+    (
+        "horizontalpodautoscalers.autoscaling",
+        {"spec": HPA},
+        {
+            "spec": {
+                **HPA,
+                "minReplicas": 1,
+                "metrics": [
+                    {
+                        "type": "Resource",
+                        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+                    }
+                ],
+            }
+        },
+    ),
+    (
+        "poddisruptionbudgets",
+        {"spec": {"minAvailable": 1}},
+        {"status": {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}},
+    ),
+    (
+        "endpointslices",
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}]},
+        {"ports": [{"name": "", "port": 80, "protocol": "TCP"}]},
+    ),
+    (
+        "csidrivers",
+        {"spec": {}},
+        {
+            "spec": {
+                "attachRequired": True,
+                "fsGroupPolicy": "ReadWriteOnceWithFSType",
+                "podInfoOnMount": False,
+                "requiresRepublish": False,
+                "seLinuxMount": False,
+                "storageCapacity": False,
+                "volumeLifecycleModes": ["Persistent"],
+            }
+        },
+    ),
+    (
+        "resourceclaims",
+        {"spec": {"devices": {"requests": [CLAIM_REQUEST]}}},
+        {
+            "spec": {
+                "devices": {
+                    "requests": [
+                        {
+                            "name": "r",
+                            "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1},
+                        }
+                    ]
+                }
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "given", "expected"), DEFAULTS, ids=[each[0] for each in DEFAULTS])
+def test_defaults(create, resource, given, expected):
+    made = create(resource, copy.deepcopy(given))
+    assert made.errors == []
+    assert {field: made.obj.get(field) for field in expected} == expected
+
+
+REFUSED = [
+    ("ingresses", {"spec": {}}, ['spec: Invalid value: "null": either `defaultBackend` or `rules` must be specified']),
+    (
+        "ingresses",
+        ingress(pathType=None),
+        ["spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified"],
+    ),
+    (
+        "ingresses",
+        ingress(path="relative"),
+        ['spec.rules[0].http.paths[0].path: Invalid value: "relative": must be an absolute path'],
+    ),
+    (
+        "ingresses",
+        ingress(path="/a//b"),
+        ["spec.rules[0].http.paths[0].path: Invalid value: \"/a//b\": must not contain '//'"],
+    ),
+    (
+        "ingresses",
+        ingress(backend={"service": {"name": "s"}}),
+        ["spec.rules[0].http.paths[0].backend: Required value: port name or number is required"],
+    ),
+    (
+        "ingresses",
+        {"spec": {"rules": [{"host": "10.0.0.1"}]}},
+        ['spec.rules[0].host: Invalid value: "10.0.0.1": must be a DNS name, not an IP address'],
+    ),
+    (
+        "networkpolicies",
+        {"spec": {**POLICY, "ingress": [{"from": [{}]}]}},
+        ["spec.ingress[0].from[0]: Required value: must specify a peer"],
+    ),
+    (
+        "networkpolicies",
+        {"spec": {**POLICY, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/24"]}}]}]}},
+        [
+            'spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: "11.0.0.0/24": must be a strict subset of '
+            "`cidr` (10.0.0.0/8)"
+        ],
+    ),
+    (
+        "networkpolicies",
+        {"spec": {**POLICY, "ingress": [{"ports": [{"port": 80, "endPort": 79}]}]}},
+        ["spec.ingress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`"],
+    ),
+    (
+        "roles",
+        {"rules": [{"verbs": [], "apiGroups": [""], "resources": ["pods"]}]},
+        ["rules[0].verbs: Required value: verbs must contain at least one value"],
+    ),
+    (
+        "roles",
+        {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]},
+        [
+            'rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs',
+        ],
+    ),
+    (
+        "rolebindings",
+        {"roleRef": {"kind": "Pod", "name": "r"}},
+        ['roleRef.kind: Unsupported value: "Pod": supported values: "ClusterRole", "Role"'],
+    ),
+    (
+        "clusterrolebindings",
+        {"roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "a"}]},
+        ["subjects[0].namespace: Required value"],
+    ),
+    ("storageclasses", {}, ["provisioner: Required value"]),
+    (
+        "priorityclasses",
+        {"value": 1_000_000_001},
+        ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+    ),
+    (
+        "priorityclasses",
+        {"metadata": {"name": "system-mine"}, "value": 1},
+        [
+            "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. "
+            "error: system-mine is not a known system priority class"
+        ],
+    ),
+    (
+        "horizontalpodautoscalers.autoscaling",
+        {"spec": {**HPA, "minReplicas": 5}},
+        ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"],
+    ),
+    (
+        "poddisruptionbudgets",
+        {"spec": {"minAvailable": 1, "maxUnavailable": 1}},
+        [
+            'spec: Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and maxUnavailable cannot be '
+            "both set"
+        ],
+    ),
+    (
+        "poddisruptionbudgets",
+        {"spec": {"minAvailable": "101%"}},
+        ['spec.minAvailable: Invalid value: "101%": must not be greater than 100%'],
+    ),
+    (
+        "endpointslices",
+        {"addressType": "IPv4", "endpoints": [{"addresses": []}]},
+        ["endpoints[0].addresses: Required value: must contain at least 1 address"],
+    ),
+    ("endpointslices", {}, ["addressType: Required value"]),
+    (
+        "leases",
+        {"spec": {"leaseDurationSeconds": 0}},
+        ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
+    ),
+    (
+        "runtimeclasses",
+        {"handler": "A"},
+        [
+            'handler: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric '
+            "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "
+            "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+        ],
+    ),
+    (
+        "servicecidrs",
+        {"spec": {"cidrs": ["10.0.0.1/8"]}},
+        ['spec.cidrs[0]: Invalid value: "10.0.0.1/8": must be in canonical form ("10.0.0.0/8")'],
+    ),
+    ("controllerrevisions", {}, ["data: Required value: data is mandatory"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("resource", "given", "expected"), REFUSED, ids=[f"{kind}-{errors[0][:40]}" for kind, _, errors in REFUSED]
+)
+def test_what_is_refused(create, resource, given, expected):
+    assert create(resource, copy.deepcopy(given)).errors == expected
+
+
+FIXED = [
+    ("rolebindings", {"roleRef": ROLE_REF}, lambda o: o["roleRef"].update(name="x"), "cannot change roleRef"),
+    ("storageclasses", CLASS, lambda o: o.update(provisioner="x.y/z"), "updates to provisioner are forbidden."),
+    ("priorityclasses", {"value": 1}, lambda o: o.update(value=2), "may not be changed in an update."),
+    ("runtimeclasses", {"handler": "a"}, lambda o: o.update(handler="b"), "field is immutable"),
+    (
+        "ingressclasses",
+        {"spec": {"controller": "a.b/c"}},
+        lambda o: o["spec"].update(controller="d.e/f"),
+        "field is immutable",
+    ),
+    (
+        "endpointslices",
+        {"addressType": "IPv4"},
+        lambda o: o.update(addressType="IPv6"),
+        "field is immutable",
+    ),
+    (
+        "resourceclaims",
+        {"spec": {"devices": {"requests": [CLAIM_REQUEST]}}},
+        lambda o: o["spec"]["devices"]["requests"][0].update(name="s"),
+        "field is immutable",
+    ),
+    ("controllerrevisions", {"data": {"a": 1}}, lambda o: o.update(data={"a": 2}), "field is immutable"),
+]
+
+
+@pytest.mark.parametrize(("resource", "given", "change", "detail"), FIXED, ids=[each[0] for each in FIXED])
+def test_what_never_changes(create, update, resource, given, change, detail):
+    (error,) = update(resource, create(resource, copy.deepcopy(given)).obj, change).errors
+    assert error.endswith(detail)
