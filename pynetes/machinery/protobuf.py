@@ -32,7 +32,8 @@ _ZERO_MATTERS = frozenset({
     "activeDeadlineSeconds", "backoffLimit", "backoffLimitPerIndex", "completions", "containerPort", "count",
     "currentReplicas", "defaultMode", "deletionGracePeriodSeconds", "desiredReplicas", "disruptionsAllowed",
     "exitCode", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup", "gracePeriodSeconds",
-    "leaseDurationSeconds", "leaseTransitions", "lendablePercent", "maxFailedIndexes", "maxReplicas",
+    "leaseDurationSeconds", "leaseTransitions", "lendablePercent", "maxFailedIndexes", "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties",
+    "maxReplicas",
     "minReadySeconds", "minReplicas", "mode", "nominalConcurrencyShares", "ordinal", "parallelism", "partition",
     "pathPort", "periodSeconds", "podPidsLimit", "port", "priority", "progressDeadlineSeconds", "replicas",
     "restartCount", "revisionHistoryLimit", "runAsGroup", "runAsUser", "stabilizationWindowSeconds",
@@ -163,9 +164,18 @@ def _value(type_: str, value: Any) -> Any:
     leaf = _LEAVES.get(type_)
     if leaf is not None:
         return leaf(value)
-    if type_.rpartition(".")[2] in _WRAPPED_LISTS:
-        return _message(type_, _as_bytes(value)).get("items", [])
-    return _message(type_, _as_bytes(value))
+    message = _message(type_, _as_bytes(value))
+    short = type_.rpartition(".")[2]
+    if short in _WRAPPED_LISTS:
+        return message.get("items", [])
+    return _union(message) if short.startswith("JSONSchemaPropsOr") else message
+
+
+def _union(message: Obj) -> Any:
+    """`items`, `additionalProperties` and `dependencies` of a JSON schema: a schema, or what may stand for one."""
+    if "schema" in message:
+        return message["schema"]
+    return message.get("jSONSchemas") or message.get("property") or message.get("allows", False)
 
 
 # The wire format.
@@ -229,6 +239,11 @@ def _integer(value: Any) -> int:
     return _signed(value)
 
 
+def _number(value: float) -> int | float:
+    """A floating-point number as JSON has it: whole ones without a fraction."""
+    return int(value) if value.is_integer() else value
+
+
 def _text(value: Any) -> str:
     try:
         return _as_bytes(value).decode()
@@ -279,12 +294,13 @@ _LEAVES: dict[str, Any] = {
     "b": lambda value: base64.b64encode(_as_bytes(value)).decode(),
     "i": _integer,
     "t": lambda value: bool(_integer(value)),
-    "d": lambda value: struct.unpack("<d", _as_bytes(value))[0],
+    "d": lambda value: _number(struct.unpack("<d", _as_bytes(value))[0]),
     "Quantity": _quantity,
     "Time": _time,
     "MicroTime": _micro_time,
     "Duration": _duration,
     "IntOrString": _int_or_string,
+    "JSON": _raw_json,
     "RawExtension": _raw_json,
     "FieldsV1": _raw_json,
 }

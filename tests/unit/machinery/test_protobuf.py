@@ -78,6 +78,24 @@ def test_lists_of_lists_and_raw_json() -> None:
     assert obj["data"] == {"a": 1}
 
 
+def test_schemas_of_custom_resources() -> None:
+    name = field(5, "string") + field(13, 0)
+    tags = field(5, "array") + field(24, field(1, field(5, "string")))
+    properties = field(29, field(1, "name") + field(2, name)) + field(29, field(1, "tags") + field(2, tags))
+    schema = field(5, "object") + properties + field(30, field(1, 1))
+    version = field(1, "v1") + field(2, 1) + field(4, field(1, schema))
+    envelope_ = envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", field(2, field(7, version)))
+    (made,) = protobuf.decode(envelope_)["spec"]["versions"]
+    assert made["schema"]["openAPIV3Schema"] == {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 0},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "additionalProperties": True,
+    }
+
+
 def test_fields_of_a_newer_client_are_skipped() -> None:
     assert "data" not in protobuf.decode(envelope("v1", "ConfigMap", field(999, "x") + field(998, 1)))
 
@@ -94,6 +112,11 @@ def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
         protobuf.decode(envelope("v1", "Pod", raw))
 
 
+def _is_special(message: str) -> bool:
+    short = message.rpartition(".")[2]
+    return short in protobuf._WRAPPED_LISTS or short.startswith("JSONSchemaProps")
+
+
 def _example(message: str, depth: int) -> tuple[bytes, Any]:
     """A message with every field set, and what JSON has for it."""
     raw, expected = b"", {}
@@ -105,7 +128,7 @@ def _example(message: str, depth: int) -> tuple[bytes, Any]:
             value, shown = field(1, "1"), "1"
         elif each.type == "IntOrString":
             value, shown = field(2, 3), 3
-        elif each.type in protobuf._LEAVES or depth == 0 or each.type.rpartition(".")[2] in protobuf._WRAPPED_LISTS:
+        elif each.type in protobuf._LEAVES or depth == 0 or _is_special(each.type):
             continue
         else:
             value, shown = _example(each.type, depth - 1)
