@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import container_validation, resource_validation, scheduling_validation, volume_validation
+from pynetes.apis.core import mount_validation, resource_validation, scheduling_validation, volume_validation
 from pynetes.apis.core.pod_defaults import VOLUME, fill
 from pynetes.apis.core.volume_validation import SourceCheck, needs
 from pynetes.apis.printing import column, wide
@@ -22,7 +22,7 @@ def _local(errors: Errors, source: Obj, path: str) -> None:
     if not source.get("path"):
         errors.required(f"{path}.path")
     else:
-        container_validation.no_backsteps(errors, source["path"], f"{path}.path")
+        mount_validation.no_backsteps(errors, source["path"], f"{path}.path")
 
 
 SOURCES: dict[str, SourceCheck] = {

@@ -12,6 +12,7 @@ from pynetes.apis.core import (
     container_validation,
     resource_validation,
     scheduling_validation,
+    security_validation,
     volume_validation,
 )
 from pynetes.machinery import names
@@ -168,9 +169,9 @@ def _security_context(errors: Errors, spec: Obj, path: str, *, is_pod: bool) -> 
     if groups_policy is not None:
         errors.one_of(f"{where}.supplementalGroupsPolicy", groups_policy, ("Merge", "Strict"))
     _sysctls(errors, context.get("sysctls") or [], spec, f"{where}.sysctls")
-    container_validation.seccomp_profile(errors, context.get("seccompProfile"), f"{where}.seccompProfile")
-    container_validation.app_armor_profile(errors, context.get("appArmorProfile"), f"{where}.appArmorProfile")
-    container_validation.windows_options(errors, context.get("windowsOptions"), f"{where}.windowsOptions")
+    security_validation.seccomp_profile(errors, context.get("seccompProfile"), f"{where}.seccompProfile")
+    security_validation.app_armor_profile(errors, context.get("appArmorProfile"), f"{where}.appArmorProfile")
+    security_validation.windows_options(errors, context.get("windowsOptions"), f"{where}.windowsOptions")
 
 
 def _host_network_ports(errors: Errors, spec: Obj, path: str, *, is_pod: bool) -> None:

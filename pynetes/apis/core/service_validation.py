@@ -3,7 +3,7 @@ type is found here, what cannot be allocated in `apiserver.allocators`."""
 
 from pynetes.apis import checks
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import container_validation
+from pynetes.apis.core import container_validation, probe_validation
 from pynetes.machinery import names
 from pynetes.machinery.meta import Obj
 
@@ -94,7 +94,7 @@ def _ports(errors: Errors, spec: Obj, kind: str, headless: bool) -> None:
             named.add(name)
         errors.port(f"{where}.port", number)
         errors.required_one_of(f"{where}.protocol", protocol, container_validation.PROTOCOLS)
-        container_validation.port_or_name(errors, port.get("targetPort"), f"{where}.targetPort")
+        probe_validation.port_or_name(errors, port.get("targetPort"), f"{where}.targetPort")
         application = port.get("appProtocol")
         if application is not None:
             errors.check(f"{where}.appProtocol", application, names.qualified_name(application))

@@ -5,7 +5,7 @@ from typing import Any
 
 from pynetes.apis import checks, metadata
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import container_validation
+from pynetes.apis.core import container_validation, environment_validation, mount_validation
 from pynetes.machinery import names, quantity
 from pynetes.machinery.meta import Obj
 
@@ -67,7 +67,7 @@ def host_path(errors: Errors, source: Obj, path: str) -> None:
     if not where:
         errors.required(f"{path}.path")
         return
-    container_validation.no_backsteps(errors, where, f"{path}.path")
+    mount_validation.no_backsteps(errors, where, f"{path}.path")
     kind = source.get("type")
     if kind is not None and kind not in HOST_PATH_TYPES:
         errors.unsupported(f"{path}.type", kind, HOST_PATH_TYPES)
@@ -87,7 +87,7 @@ def _key_to_path(errors: Errors, item: Obj, path: str) -> None:
 
 def local_non_reserved_path(errors: Errors, value: str, path: str) -> None:
     """A relative path that neither steps up nor begins with `..` (kept for the kubelet's own files)."""
-    container_validation.local_descending_path(errors, value, path)
+    mount_validation.local_descending_path(errors, value, path)
     if value.startswith("..") and not value.startswith("../"):
         errors.invalid(path, value, "must not start with '..'")
 
@@ -114,12 +114,12 @@ def _downward_file(errors: Errors, item: Obj, path: str) -> None:
         local_non_reserved_path(errors, item["path"], f"{path}.path")
     field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
     if field is not None:
-        container_validation.field_ref(errors, field, container_validation.VOLUME_FIELDS, f"{path}.fieldRef")
+        environment_validation.field_ref(errors, field, environment_validation.VOLUME_FIELDS, f"{path}.fieldRef")
         if resource is not None:
             errors.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
     elif resource is not None:
-        allowed = container_validation.VOLUME_RESOURCES
-        container_validation.resource_field_ref(errors, resource, allowed, f"{path}.resourceFieldRef", True)
+        allowed = environment_validation.VOLUME_RESOURCES
+        environment_validation.resource_field_ref(errors, resource, allowed, f"{path}.resourceFieldRef", True)
     else:
         errors.required(path, "one of fieldRef and resourceFieldRef is required")
     _mode(errors, item.get("mode"), f"{path}.mode")
