@@ -32,14 +32,13 @@ _ZERO_MATTERS = frozenset({
     "activeDeadlineSeconds", "backoffLimit", "backoffLimitPerIndex", "completions", "containerPort", "count",
     "currentReplicas", "defaultMode", "deletionGracePeriodSeconds", "desiredReplicas", "disruptionsAllowed",
     "exitCode", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup", "gracePeriodSeconds",
-    "leaseDurationSeconds", "leaseTransitions", "lendablePercent", "maxFailedIndexes", "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties",
-    "maxReplicas",
-    "minReadySeconds", "minReplicas", "mode", "nominalConcurrencyShares", "ordinal", "parallelism", "partition",
-    "pathPort", "periodSeconds", "podPidsLimit", "port", "priority", "progressDeadlineSeconds", "replicas",
-    "restartCount", "revisionHistoryLimit", "runAsGroup", "runAsUser", "stabilizationWindowSeconds",
-    "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage",
-    "terminationGracePeriodSeconds", "timeoutSeconds", "tolerationSeconds", "ttlSecondsAfterFinished", "value",
-    "weight",
+    "leaseDurationSeconds", "leaseTransitions", "lendablePercent", "maxFailedIndexes", "maxItems", "maxLength",
+    "maxProperties", "maxReplicas", "minItems", "minLength", "minProperties", "minReadySeconds", "minReplicas",
+    "mode", "nominalConcurrencyShares", "ordinal", "parallelism", "partition", "pathPort", "periodSeconds",
+    "podPidsLimit", "port", "priority", "progressDeadlineSeconds", "replicas", "restartCount",
+    "revisionHistoryLimit", "runAsGroup", "runAsUser", "stabilizationWindowSeconds", "startingDeadlineSeconds",
+    "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage", "terminationGracePeriodSeconds",
+    "timeoutSeconds", "tolerationSeconds", "ttlSecondsAfterFinished", "value", "weight",
 })  # fmt: skip
 # … and these do not, although another kind has a pointer of the same name.
 _ZERO_IS_NOTHING = {
