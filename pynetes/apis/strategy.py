@@ -117,8 +117,7 @@ class Strategy:
         if self.has_status:
             _copy_or_drop(new, old, "status")
         self.prepare_update_spec(new, old)
-        if self.tracks_generation and self.content(new) != self.content(old):
-            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self.count_change(new, old)
 
     def prepare_status_update(self, new: Obj, old: Obj) -> None:
         """Keep everything but status and metadata as it was; of the metadata, what `status_keeps` names."""
@@ -131,6 +130,12 @@ class Strategy:
     def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
         """Keep what a write through another subresource may not change (`finalize`, `resize`, `approval`, …)."""
         metadata.inherit(new, old)
+        self.count_change(new, old)
+
+    def count_change(self, new: Obj, old: Obj) -> None:
+        """Raise the generation if anything changed that it counts."""
+        if self.tracks_generation and self.content(new) != self.content(old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
     def validate(self, obj: Obj) -> list[FieldError]:
         """All findings about a new object."""

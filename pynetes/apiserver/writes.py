@@ -302,8 +302,6 @@ def _prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) ->
         strategy.prepare_update(new, old)
     else:
         strategy.prepare_subresource_update(subresource, new, old)
-        if strategy.tracks_generation and strategy.content(new) != strategy.content(old):
-            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
 def _validate_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> list[errors.FieldError]:

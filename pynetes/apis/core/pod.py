@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pynetes.apis import printing
+from pynetes.apis import metadata, printing
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import pod_defaults, pod_table, pod_update, pod_validation, pod_warnings
 from pynetes.apis.core.pod_resources import qos_class
@@ -66,11 +66,14 @@ class PodStrategy(Strategy):
         pod_update.status(errors, new, old)
 
     def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
-        super().prepare_subresource_update(subresource, new, old)
+        metadata.inherit(new, old)
         if subresource == "ephemeralcontainers":
             pod_update.keep_all_but_ephemeral(new, old)
         elif subresource == "resize":
             pod_update.keep_all_but_resources(new, old)
+        # Being bound to a node is no change of what the pod's owner asked for.
+        if subresource != "binding":
+            self.count_change(new, old)
 
     def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
         errors = Errors(super().validate_subresource_update(subresource, new, old))

@@ -35,6 +35,7 @@ async def test_a_binding_writes_the_node_and_the_condition(api: Api) -> None:
     assert (answer["kind"], answer["status"]) == ("Status", "Success")
     pod = await api.get("pods", "p")
     assert pod["spec"]["nodeName"] == "n1"
+    assert pod["metadata"]["generation"] == 1
     assert pod["metadata"]["annotations"] == {"why": "it fits"}
     assert [(c["type"], c["status"]) for c in pod["status"]["conditions"]] == [("PodScheduled", "True")]
 
