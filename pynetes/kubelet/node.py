@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 MAX_IMAGES = 50
 SOON = 0.1
+RETRY_SECONDS = (0.1, 0.1, 0.2, 0.2, 0.5, 1.0)
 NOT_READY_SECONDS = 1.0
 RUNTIME_CHECK_SECONDS = 10.0
 
@@ -159,6 +160,7 @@ class NodeReporter:
     async def _keep_status(self) -> None:
         if not self.options.register_node:
             self._registered.set()
+        retries = iter(RETRY_SECONDS)
         while True:
             self._changed.clear()
             delay = self.options.node_status_update_frequency
@@ -171,10 +173,12 @@ class NodeReporter:
                 if error.code == 404 and self.options.register_node:
                     self._registered.clear()
                 log.warning("node status: %s", error.message)
-                delay = 0.5
+                delay = next(retries, RETRY_SECONDS[-1])
             except Unreachable as error:
                 log.warning("node status: %s", error)
-                delay = 0.5
+                delay = next(retries, RETRY_SECONDS[-1])
+            else:
+                retries = iter(RETRY_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await clock.wait_for(self._changed.wait(), delay)
 

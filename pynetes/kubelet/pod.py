@@ -221,6 +221,7 @@ class PodWorker:
         if not self.view.containers and not self._over and not self.view.sandboxes:
             rejection = self.node.admit(self.pod)
             if rejection is not None:
+                self.launcher.pod_event("Warning", *rejection)
                 self.finish("Failed", *rejection)
         while not self._over and not self._interrupt.is_set():
             self._wake.clear()
@@ -627,8 +628,8 @@ class PodWorker:
             self._grace = spec.grace_period(self.pod)
         if self._relist:
             await self._observe_persistently()
-        if not self.view.running():
-            self._stop_probes()
+        for probes in self._probes.values():
+            probes.stop_judging()
         if self.view.running() or not spec.is_terminal(self.status):
             self.report()
         stopping: set[asyncio.Task[None]] = set()

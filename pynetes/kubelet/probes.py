@@ -40,6 +40,7 @@ class ContainerProbes:
     ready: bool | None = None  # None: there is no readiness probe
     started: bool | None = None  # None: there is no startup probe
     failed: tuple[str, float | None] | None = None  # the probe kind that condemned it, the probe's own grace
+    _judging: bool = True
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -59,6 +60,10 @@ class ContainerProbes:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+
+    def stop_judging(self) -> None:
+        """The pod is ending: liveness and startup do not matter any more, readiness still does."""
+        self._judging = False
 
     async def _run(self) -> None:
         startup = self.target.container.get("startupProbe")
@@ -81,16 +86,17 @@ class ContainerProbes:
     async def _first_verdict(self, probe: Obj, kind: str, initially: bool) -> bool:
         verdicts = _Thresholds(probe, initially)
         await self._initial_delay(probe)
-        while True:
+        while self._judging:
             settled = verdicts.add((await self._ask(probe, kind)).ok)
             if settled is not None:
                 return settled
             await clock.sleep(_period(probe))
+        return True
 
     async def _watch_liveness(self, probe: Obj) -> None:
         verdicts = _Thresholds(probe, True)
         await self._initial_delay(probe)
-        while True:
+        while self._judging:
             outcome = await self._ask(probe, "Liveness")
             if outcome.verdict != "error" and verdicts.add(outcome.ok) is False:
                 self._condemn("liveness", probe)

@@ -189,6 +189,8 @@ async def running_node() -> AsyncIterator[Node]:
             async with running_apiserver() as server:
                 client = server.client()
                 await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
+                root = {"metadata": {"name": "kube-root-ca.crt", "namespace": "default"}}
+                await client.create("configmaps", {**root, "data": {"ca.crt": server.ca_file.read_text()}})
                 certificate, key = server.authority.ensure(
                     "kubelet-test", "node-1", dns=("node-1",), addresses=("127.0.0.1",), server=True, client=False
                 )
