@@ -93,7 +93,10 @@ class JobStrategy(Strategy):
         if selector is None:
             errors.required("spec.selector")
             return
+        faults = len(errors)
         checks.label_selector(errors, selector, "spec.selector")
+        if len(errors) > faults:
+            return
         labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
         if not selectors.from_label_selector(selector).matches(labels):
             errors.invalid("spec.template.metadata.labels", labels, workload.MISMATCH)
