@@ -22,8 +22,13 @@ def decode(request: Request, resource: Resource, ctx: Context) -> Obj:
     return decode_as(raw, target, resource.rt.api_version, resource.rt.kind, ctx)
 
 
-def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context) -> Obj:
-    """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed)."""
+def decode_as(
+    raw: bytes, target: Any, api_version: str, kind: str, ctx: Context, *, also: tuple[str, ...] = ()
+) -> Obj:
+    """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed).
+
+    `also` names older versions of the same shape that are as good.
+    """
     if target is None:
         obj: Obj = wire.decode(raw)
     elif ctx.field_validation == "Warn":
@@ -31,6 +36,8 @@ def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context
         ctx.warnings += faults
     else:
         obj = scheme.decode(target, raw, strict=ctx.field_validation == "Strict")
+    if obj.get("apiVersion") in also:
+        obj["apiVersion"] = api_version
     check_kind(obj, api_version, kind)
     return obj
 

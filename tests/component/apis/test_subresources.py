@@ -97,6 +97,12 @@ async def test_an_eviction_without_a_budget_deletes_the_pod_and_says_why(api: Ap
     assert (target["status"], target["reason"]) == ("True", "EvictionByEvictionAPI")
 
 
+async def test_an_eviction_may_speak_of_the_old_version(api: Api) -> None:
+    await running(api, "p")
+    await api.post("pods/p/eviction", eviction("p") | {"apiVersion": "policy/v1beta1"})
+    assert "deletionTimestamp" in (await api.get("pods", "p"))["metadata"]
+
+
 async def test_an_eviction_spends_the_budget(api: Api) -> None:
     await budget(api, 1)
     await running(api, "p", **LABELS)
