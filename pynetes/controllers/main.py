@@ -15,6 +15,7 @@ import uvloop
 
 from pynetes.client.client import Client
 from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
+from pynetes.controllers.autoscaling import HorizontalPodAutoscalerController
 from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
@@ -71,6 +72,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CertificateCleaner,
     ClusterRoleAggregationController,
     TTLAfterFinishedController,
+    HorizontalPodAutoscalerController,
     ResourceQuotaController,
     VolumeBinder,
     ClaimProtection,

@@ -119,6 +119,7 @@ class Nodes:
         }
         return {
             "phase": phase,
+            "startTime": clock.timestamp(),
             "podIP": address,
             "podIPs": [{"ip": address}],
             "conditions": [
