@@ -202,6 +202,14 @@ def new_set(table: str, name: str, spec: SetSpec) -> Message:
     return _new_set(table, name, spec.key, spec.data, flags, 0, spec.timeout_ms, spec.size)
 
 
+def is_like(spec: SetSpec, attributes: dict[int, bytes]) -> bool:
+    """Whether a set found in the kernel is what the specification says."""
+    wanted = {4: _concat(spec.key)[0], 5: _concat(spec.key)[1], 11: spec.timeout_ms}
+    if spec.data and spec.data != ("verdict",):
+        wanted |= {6: _concat(spec.data)[0], 7: _concat(spec.data)[1]}
+    return all(int.from_bytes(attributes.get(kind, b""), "big") == value for kind, value in wanted.items())
+
+
 def _new_set(
     table: str,
     name: str,

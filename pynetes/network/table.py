@@ -274,9 +274,7 @@ class KernelTable:
         keep = [
             name
             for name, attributes in named.items()
-            if (spec := self._plan.sets.get(name)) is not None
-            and spec.dynamic
-            and int.from_bytes(attributes.get(11, b""), "big") == spec.timeout_ms
+            if (spec := self._plan.sets.get(name)) is not None and spec.dynamic and nft.is_like(spec, attributes)
         ]
         return self._plan.rebuild(chains, named, keep)
 
