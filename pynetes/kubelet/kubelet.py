@@ -190,8 +190,11 @@ class Kubelet:
                             worker.container_ended(container_id)
                             break
                 case runtime_events.Connected():
+                    self.node.doubt_runtime()
                     for worker in [*self.workers.values()]:
                         worker.look_again()
+                case runtime_events.Disconnected():
+                    self.node.doubt_runtime()
 
     def _object_changed(self, uid: str, key: Key) -> None:
         worker = self.workers.get(uid)

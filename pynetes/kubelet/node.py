@@ -77,6 +77,7 @@ class NodeReporter:
         self._network_changed = network_changed
         self._changed = asyncio.Event()
         self._registered = asyncio.Event()
+        self._doubt = asyncio.Event()
         self._written_at = 0.0
         self._images: list[Obj] = []
         self._runtime_handlers: list[Obj] = []
@@ -113,7 +114,7 @@ class NodeReporter:
                 self._network_changed()
                 self.poke()
             well = not self.runtime_problem and not self.network_problem
-            await self._until_cni_changes(cni_directory, RUNTIME_CHECK_SECONDS if well else NOT_READY_SECONDS)
+            await self._until_something_changes(cni_directory, RUNTIME_CHECK_SECONDS if well else NOT_READY_SECONDS)
 
     async def _ask_runtime(self) -> Path | None:
         """Take the runtime's conditions; returns its CNI configuration directory when it tells."""
@@ -145,15 +146,24 @@ class NodeReporter:
             return Path(json.loads(response.info["config"])["cni"]["confDir"])
         return None
 
-    async def _until_cni_changes(self, directory: Path | None, seconds: float) -> None:
-        if directory is None or not directory.is_dir():
-            await clock.sleep(min(seconds, SOON * 5))
-            return
+    def doubt_runtime(self) -> None:
+        """The runtime may have gone, or come back: ask it now."""
+        self._doubt.set()
+
+    async def _until_something_changes(self, directory: Path | None, seconds: float) -> None:
+        """The CNI configuration, or what we believe of the runtime; or until it is time anyway."""
+        known = directory is not None and directory.is_dir()
         with inotify.Watcher() as watcher:
-            watcher.add(directory, inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE)
+            if directory is not None and known:
+                watcher.add(directory, inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE)
+            changed, doubted = asyncio.ensure_future(watcher.changes()), asyncio.ensure_future(self._doubt.wait())
             with contextlib.suppress(TimeoutError):
-                await clock.wait_for(watcher.changes(), seconds)
-                await clock.sleep(SOON)  # the runtime hears of it just as we do
+                first = asyncio.wait({changed, doubted}, return_when=asyncio.FIRST_COMPLETED)
+                await clock.wait_for(first, seconds if known else min(seconds, SOON * 5))
+                await clock.sleep(SOON)  # the runtime hears of the configuration just as we do
+            changed.cancel()
+            doubted.cancel()
+            self._doubt.clear()
 
     # The status
 

@@ -42,7 +42,12 @@ class Connected:
     """The stream begins (again): anything may have happened before."""
 
 
-RuntimeEvent = ContainerExited | OutOfMemory | Connected
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The stream broke: the runtime may be down."""
+
+
+RuntimeEvent = ContainerExited | OutOfMemory | Connected | Disconnected
 
 
 async def watch(cri_client: Cri) -> AsyncIterator[RuntimeEvent]:
@@ -60,6 +65,7 @@ async def watch(cri_client: Cri) -> AsyncIterator[RuntimeEvent]:
                 native = False
                 continue
             log.warning("container events interrupted: %s", error.details())
+        yield Disconnected()
         await clock.sleep(RETRY_SECONDS)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pynetes.machinery import clock
+from pynetes.machinery import clock, meta
 from pynetes.testing.node import BUSYBOX, Node, is_ready, make_pod, state
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -71,9 +71,37 @@ async def test_a_lost_sandbox_is_made_anew(node: Node) -> None:
     await node.wait("sandbox", is_ready)
     (sandbox,) = [s for s in await node.kubelet.runtime.list_pod_sandboxes() if s.metadata.name == "sandbox"]
     await node.kubelet.runtime.stop_pod_sandbox(sandbox.id)
-    await node.wait(
-        "sandbox", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
-    )
+    await node.wait("sandbox", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1)
     text = "Pod sandbox changed, it will be killed and re-created."
     assert ("SandboxChanged", text) in await node.events("sandbox")
     await node.delete("sandbox")
+
+
+async def test_a_runtime_that_restarts_is_waited_for(node: Node) -> None:
+    await node.create(make_pod("outlives", "sleep", "3600"))
+    before = await node.wait("outlives", is_ready)
+    await node.containerd.stop()
+    await until_node(node, "False")
+    found = await node.client.get("nodes", "node-1")
+    condition = meta.get_condition(found, "Ready")
+    assert (
+        condition and condition["reason"] == "KubeletNotReady" and "container runtime is down" in condition["message"]
+    )
+    await node.create(make_pod("waits", "sleep", "3600"))
+    await node.containerd.start()
+    await until_node(node, "True")
+    await node.wait("waits", is_ready)
+    after = await node.get("outlives")
+    assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
+    await node.client.delete("pods", "waits", "default")
+    await node.delete("outlives")
+    await node.delete("waits")
+
+
+async def until_node(node: Node, status: str) -> None:
+    for _ in range(400):
+        condition = meta.get_condition(await node.client.get("nodes", "node-1"), "Ready")
+        if condition is not None and condition["status"] == status:
+            return
+        await clock.sleep(0.05)
+    raise AssertionError(f"the node's Ready condition did not become {status}")
