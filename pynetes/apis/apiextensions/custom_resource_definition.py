@@ -67,7 +67,9 @@ class CustomResourceDefinitionStrategy(Strategy):
     def prepare_update_spec(self, new: Obj, old: Obj) -> None:
         status = printing.status(new)
         stored = list(status.get("storedVersions") or [])
-        added = [each["name"] for each in _versions(new) if each.get("storage") and each.get("name") not in stored][:1]
+        added = [
+            each.get("name", "") for each in _versions(new) if each.get("storage") and each.get("name") not in stored
+        ][:1]
         if added:
             new["status"] = {**status, "storedVersions": stored + added}
 

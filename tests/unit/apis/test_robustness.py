@@ -1,4 +1,4 @@
-"""Any well-typed object gets an answer: no kind's defaults, rules, warnings, cells or versions trip over what is missing.
+"""Any well-typed object gets an answer: no defaults, rules, warnings, cells or versions trip over what is missing.
 
 Objects are drawn from the published definitions, so a field that no other test thinks of is thought of here. Whatever
 the client sends, the outcome is an object or a list of findings, never an exception.
