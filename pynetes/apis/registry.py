@@ -32,6 +32,7 @@ GROUPS = (
     "apiregistration",
     "flowcontrol",
     "resource",
+    "storagemigration",
 )
 
 
