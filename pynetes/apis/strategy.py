@@ -47,9 +47,9 @@ class Strategy:
     default_propagation: ClassVar[str] = "Background"
     status_keeps: ClassVar[tuple[str, ...]] = ()
     """Fields of the metadata that a status update cannot change; for most kinds it can change all."""
-    columns: ClassVar[tuple[Column, ...]] = printing.NAME_AND_CREATED
-    scale: ClassVar[ScaleSpec | None] = None
-    deprecated: ClassVar[str] = ""
+    columns: tuple[Column, ...] = printing.NAME_AND_CREATED
+    scale: ScaleSpec | None = None
+    deprecated: str = ""
     """What to warn every client of that asks for this resource at all."""
 
     def __init__(self, resource: ResourceType) -> None:
@@ -62,6 +62,13 @@ class Strategy:
     def name_check(text: str) -> list[str]:
         """What is wrong with a name of this kind."""
         return names.dns1123_subdomain(text)
+
+    def receive(self, obj: Obj) -> list[str]:
+        """Give an untyped object the shape of the kind, in place; returns the paths of the fields that were dropped.
+
+        Only custom kinds are untyped when they come in.
+        """
+        return []
 
     def default(self, obj: Obj) -> None:
         """Fill in what the client left out."""
