@@ -73,6 +73,7 @@ class Agent:
         self._proxy = ServiceProxy(self.plan, *self._place(), self.caches.service_by_key, self.caches.slices_by_key)
         self._policies = Policies(self.caches.informers, options.node_name, options.cluster_dns, self._wake.set)
         self._health = HealthServers(())
+        self._forwarding = podnetwork.Forwarding()
         self._ingress: IngressController | None = None
         if options.ingress_dir:
             self._ingress = IngressController(
@@ -189,7 +190,18 @@ class Agent:
             log.info("%d services in %d messages took %.0f ms", len(dirty), count, (clock.monotonic() - began) * 1e3)
         self.synced.set()
         await forget_flows(conntrack, flows)
+        await self._forwarding.sync(self._forwarded())
         await self._health.update({key: self._proxy.check(key) for key in dirty})
+
+    def _forwarded(self) -> dict[str, tuple[str, ...]]:
+        """Load balancer addresses that other nodes serve, with the addresses of those nodes."""
+        found: dict[str, tuple[str, ...]] = {}
+        for address, names in self._proxy.away().items():
+            nodes = (self.caches.nodes.get(name) for name in sorted(names))
+            gateways = tuple(podnetwork.internal_address(node) for node in nodes if node is not None)
+            if any(gateways):
+                found[address] = tuple(filter(None, gateways))
+        return found
 
     def _healthz(self) -> health.Answer:
         well = self._health.healthy and self.synced.is_set()
@@ -291,6 +303,7 @@ async def clean_up(options: Options) -> None:
     table.close()
     for arguments in (
         ("route", "flush", "proto", podnetwork.ROUTE_PROTOCOL),
+        ("route", "flush", "proto", podnetwork.FORWARDING_PROTOCOL),
         ("address", "delete", f"{options.cluster_dns}/32", "dev", "lo"),
         ("link", "delete", podnetwork.BRIDGE),
         ("link", "delete", podnetwork.TUNNEL),

@@ -25,13 +25,14 @@ BRIDGE = "cni0"
 TUNNEL = "pynetes-vxlan"
 TUNNEL_OVERHEAD = 50
 _TUNNEL_ID, _TUNNEL_PORT = 1, 8472
-ROUTE_PROTOCOL = "137"
+ROUTE_PROTOCOL, FORWARDING_PROTOCOL = "137", "138"
 _CONFIGURATION = "10-pynetes.conflist"
 
 # A kernel that routes for pods. Bridged packets must cross nftables, or a pod that reaches its neighbour through a
 # service would get the answer from an address it never spoke to.
 SYSCTLS = {
     "net/ipv4/ip_forward": "1",
+    "net/ipv4/fib_multipath_hash_policy": "1",  # by connection
     "net/bridge/bridge-nf-call-iptables": "1",
     "net/netfilter/nf_conntrack_tcp_be_liberal": "1",
 }
@@ -229,6 +230,38 @@ class PodNetwork:
         """The MTU of the link that has the node's address."""
         links = json.loads(await ip("-4", "-j", "address", "show", "to", f"{node_address}/32") or "[]")
         return next((link["mtu"] for link in links if "mtu" in link), 1500)
+
+
+def forwarding_commands(wanted: dict[str, tuple[str, ...]], present: dict[str, tuple[str, ...]]) -> list[str]:
+    """`ip -batch` lines for routes of single addresses to one or several gateways."""
+    lines = [f"route delete {address}/32 proto {FORWARDING_PROTOCOL}" for address in present if address not in wanted]
+    for address, gateways in wanted.items():
+        if present.get(address) != gateways:
+            hops = " ".join(f"nexthop via {gateway}" for gateway in gateways)
+            lines.append(f"route replace {address}/32 proto {FORWARDING_PROTOCOL} {hops}")
+    return lines
+
+
+class Forwarding:
+    """Routes of load balancer addresses that other nodes serve."""
+
+    def __init__(self) -> None:
+        self._present: dict[str, tuple[str, ...]] | None = None
+
+    async def sync(self, wanted: dict[str, tuple[str, ...]]) -> None:
+        """Route each address to its gateways, and no others."""
+        if self._present is None:
+            await ip("route", "flush", "proto", FORWARDING_PROTOCOL)
+            self._present = {}
+        commands = forwarding_commands(wanted, self._present)
+        if commands:
+            try:
+                await ip("-batch", "-", text="\n".join(commands) + "\n")
+            except OSError as error:
+                log.warning("load balancer addresses of other nodes: %s", error)
+                self._present = None
+                return
+        self._present = wanted
 
 
 def set_sysctls() -> None:

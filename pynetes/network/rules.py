@@ -53,6 +53,7 @@ SETS = {
     "no-endpoint-services": SetSpec(_FRONTEND, ("verdict",)),
     "firewalls": SetSpec(_FRONTEND, ("verdict",)),
     "cluster-ips": SetSpec(("ipv4_addr",)),
+    "routed-away": SetSpec(("ipv4_addr",)),
     "hairpin": SetSpec(("ipv4_addr", "ipv4_addr")),
     "policy-ingress": SetSpec(("ipv4_addr",), ("verdict",)),
     "policy-egress": SetSpec(("ipv4_addr",), ("verdict",)),
@@ -162,6 +163,7 @@ def skeleton(ranges: Ranges) -> Fragment:
         (nft.address_type_is_local(False), verdict(nft.RETURN)),
         (*_TO_CLUSTER_IP, REJECT),
         *_some((*in_range(ranges.services, source=False), verdict(DROP)) if ranges.services else ()),
+        (nft.ip_daddr(R0), nft.lookup("routed-away", R0), verdict(nft.RETURN)),
         *_some((*in_range(ranges.load_balancers, source=False), REJECT) if ranges.load_balancers else ()),
     )
     check: Rule = (*_NEW, verdict(jump("no-endpoints")))
@@ -222,10 +224,24 @@ def _add_port(part: Fragment, port: ServicePort, backends: Backends, here: Here)
         chain = _external(part, frontend, backends, port, here.ranges)
         if chain is not None:
             part.element("services", frontend, goto(chain))
-        if not (backends.local if port.external_local else backends.cluster):
+        if address in routed_away(port, backends):
+            part.element("routed-away", nft.ip(address))
+        elif not (backends.local if port.external_local else backends.cluster):
             part.element("no-endpoint-services", frontend, refusal)
     if port.source_ranges and port.load_balancer_ips:
         _add_firewall(part, port)
+
+
+def routed_away(port: ServicePort, backends: Backends) -> dict[str, set[str]]:
+    """Load balancer addresses whose traffic must go to other nodes, and to which.
+
+    With a `Local` policy only nodes with endpoints may take it. A cloud's load balancer knows them from the health
+    check port; here the traffic comes to one node, which sends it on as it is, by route, if it cannot take it itself.
+    """
+    if not port.external_local or backends.local or not backends.cluster:
+        return {}
+    nodes = {endpoint.node for endpoint in backends.cluster if endpoint.node}
+    return dict.fromkeys(port.load_balancer_ips, nodes) if nodes else {}
 
 
 def _frontend(address: str, protocol: str, port: int) -> bytes:

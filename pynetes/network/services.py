@@ -40,6 +40,7 @@ class ServiceProxy:
         self._slices = slices
         self._udp: dict[str, dict[Frontend, frozenset[bytes]]] = {}
         self._checks: dict[str, Check] = {}
+        self._away: dict[str, dict[str, set[str]]] = {}
         plan.put("", rules.skeleton(here.ranges))
 
     def place(self, node: Node, here: rules.Here) -> bool:
@@ -55,17 +56,27 @@ class ServiceProxy:
         if not ports:
             self._plan.put(f"service {key}", None)
             self._checks.pop(key, None)
+            self._away.pop(key, None)
             gone = self._udp.pop(key, {})
             return dict.fromkeys(gone, frozenset())
         endpoints = endpoints_by_port(self._slices(key))
         chosen = [(port, choose(port, endpoints.get((port.name, port.protocol), []), self._node)) for port in ports]
         self._plan.put(f"service {key}", rules.service_fragment(chosen, self._here))
+        away = {ip: nodes for port, backends in chosen for ip, nodes in rules.routed_away(port, backends).items()}
+        if away:
+            self._away[key] = away
+        else:
+            self._away.pop(key, None)
         if ports[0].health_check_port:
             here = {address for found in endpoints.values() for address in local_ready(found, self._node)}
             self._checks[key] = Check(ports[0].health_check_port, len(here))
         else:
             self._checks.pop(key, None)
         return self._udp_changes(key, chosen)
+
+    def away(self) -> dict[str, set[str]]:
+        """Addresses whose traffic goes on to other nodes, with the names of those nodes."""
+        return {address: nodes for found in self._away.values() for address, nodes in found.items()}
 
     def check(self, key: str) -> Check | None:
         """The service's health check, if it has one."""

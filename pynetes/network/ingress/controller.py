@@ -123,12 +123,24 @@ class IngressController:
                 log.warning("there are Ingresses, but no nginx on this machine to serve them")
                 return
             await self._begin()
-        hosts = Builder(self._caches.service_by_key, self._caches.slices_by_key).build(ours)
+        configuration, stamp = self._configure(ours)
+        if stamp == self._written and self._nginx.running:
+            return
+        if not await self._nginx.apply(configuration):
+            good = [ingress for ingress in ours if await self._nginx.accepts(self._configure([ingress])[0])]
+            for ingress in ours:
+                if ingress not in good:
+                    log.warning("ingress %s is left out: nginx does not take what it says", meta.key(ingress))
+            if not await self._nginx.apply(self._configure(good)[0]):
+                return
+        self._written = stamp
+
+    def _configure(self, ingresses: list[Obj]) -> tuple[str, str]:
+        """The configuration for these Ingresses, and what changes whenever nginx must be told."""
+        hosts = Builder(self._caches.service_by_key, self._caches.slices_by_key).build(ingresses)
         certificates = self._write_certificates(hosts)
         configuration = render(hosts, self._place, frozenset(certificates))
-        stamp = configuration + repr(sorted(certificates.items()))
-        if (stamp != self._written or not self._nginx.running) and await self._nginx.apply(configuration):
-            self._written = stamp
+        return configuration, configuration + repr(sorted(certificates.items()))
 
     async def _begin(self) -> None:
         """The first Ingress is here: make the directory, watch certificates, tell the agent to route to nginx."""

@@ -42,6 +42,14 @@ class Nginx:
             await self._start(path)
         return True
 
+    async def accepts(self, configuration: str) -> bool:
+        """Whether nginx would take this configuration."""
+        draft = self._directory / "nginx.conf.try"
+        draft.write_text(configuration)
+        complaint = await self._try(draft)
+        draft.unlink()
+        return complaint is None
+
     async def _try(self, path: Path) -> str | None:
         process = await asyncio.create_subprocess_exec(
             *("nginx", "-t", "-q", "-p", str(self._directory), "-e", "stderr", "-c", str(path)),

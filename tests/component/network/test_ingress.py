@@ -163,3 +163,12 @@ async def test_nginx_ends_with_its_agent(lab: Lab) -> None:
     await lab.until(refused)
     lab.start_agent(node, f"--ingress-dir={lab.directory / 'ingress'}")
     await answers(lab, address, "a.example.com", "/", 200, "one")
+
+
+async def test_an_ingress_that_nginx_refuses_does_not_hinder_others(lab: Lab) -> None:
+    _, _, address = await start(lab, "one")
+    broken = {"use-regex": "true"}
+    await ingress(lab, "bad", "b.example.com", path("one", "/(", "ImplementationSpecific"), annotations=broken)
+    await ingress(lab, "good", "a.example.com", path("one"))
+    await answers(lab, address, "a.example.com", "/", 200, "one")
+    assert (await lab.http(address, 80, host="b.example.com"))[0] == 404

@@ -168,6 +168,32 @@ async def _no(condition: object) -> bool:
     return not await condition()  # type: ignore[operator]  # an async function
 
 
+async def test_a_local_load_balancer_is_reached_on_whichever_node_its_endpoints_are(lab: Lab) -> None:
+    nodes = [await lab.add_node(number) for number in (1, 2, 3)]
+    pods = [lab.add_pod(node) for node in nodes]
+    for index, pod in enumerate(pods):
+        lab.serve(pod, 8080, f"server-{index}")
+    await lab.service("web", HTTP, [pods[1]], type="LoadBalancer", externalTrafficPolicy="Local")
+    host = lab.network.host_address
+    address = "10.89.0.129"
+
+    async def answers(*expected: int) -> bool:
+        found = {await lab.get(address, 80, timeout=0.5) for _ in range(10)}
+        return found == {f"server-{index} {host} /" for index in expected}
+
+    await lab.until(lambda: answers(1))
+    await lab.endpoints("web", HTTP, [pods[2]])
+    await lab.until(lambda: answers(2))
+    await lab.endpoints("web", HTTP, pods[1:])
+    await lab.until(lambda: answers(1, 2))
+    await lab.endpoints("web", HTTP, pods)
+    await lab.until(lambda: answers(0))
+    client = lab.add_pod(nodes[1])
+    assert (await lab.get(address, 80, client)).split()[1] == client.address, "pods go anywhere, as themselves"
+    await lab.endpoints("web", HTTP, [])
+    await lab.until(lambda: _is(lab, address, 80, None, "refused"))
+
+
 async def test_a_udp_client_follows_its_service_to_a_new_endpoint(lab: Lab) -> None:
     node = await lab.add_node(1)
     client, old, new = (lab.add_pod(node) for _ in range(3))

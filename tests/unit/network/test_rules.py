@@ -122,3 +122,13 @@ def test_a_udp_and_a_tcp_port_of_one_number_do_not_mix() -> None:
     part = rules.service_fragment([(port(), cluster(ONE)), (port(protocol="UDP"), cluster(TWO))], HERE)
     assert slots(part, frontend("10.96.0.1", 80)) == [(0, "10.244.0.1")]
     assert slots(part, frontend("10.96.0.1", 80, nft.UDP)) == [(0, "10.244.0.2")]
+
+
+def test_a_local_load_balancer_without_endpoints_here_is_sent_on_not_dropped() -> None:
+    backends = Backends((ONE, Endpoint("10.244.1.1", 8080, node="there")), (), True)
+    part = render(backends, external_local=True, load_balancer_ips=("10.89.0.130",), node_port=30000)
+    assert ("routed-away", nft.ip("10.89.0.130")) in part.elements
+    assert ("no-endpoint-services", frontend("10.89.0.130", 80)) not in part.elements
+    assert part.elements["no-endpoint-services", frontend("10.89.0.2", 30000)] == DROP, "node ports are not"
+    found = rules.routed_away(port(external_local=True, load_balancer_ips=("10.89.0.130",)), backends)
+    assert found == {"10.89.0.130": {"here", "there"}}
