@@ -158,6 +158,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._can_write: asyncio.Future[None] | None = None
         self._closing = False
+        self._may_stop = False  # whether the request in progress only reads, so that it ends with its client
         self.idle_since: float | None = clock.monotonic()
 
     # The transport's side.
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
             self._body.finish(broken=True)
         if self._tunnel is not None:
             self._tunnel.feed_eof()
-        elif self._task is not None:
+        elif self._task is not None and self._may_stop:
             self._task.cancel()
 
     def eof_received(self) -> bool:
@@ -279,6 +280,7 @@ class Connection(asyncio.Protocol):
         request, body, keep_alive = self._ready
         self._ready = None
         self.idle_since = None
+        self._may_stop = request.method in ("GET", "HEAD") or request.is_upgrade
         request.body = body.take()
         if not body.complete:
             request.chunks = body.chunks

@@ -143,6 +143,8 @@ def _endpoint(resource: Resource, info: RequestInfo) -> subresources.Endpoint | 
             raise method_not_allowed()
         if resource.rt.namespaced and not info.namespace and info.verb in ("create", "deletecollection"):
             raise method_not_allowed()
+        if bool(info.name) == (info.verb == "create") and info.verb in ("create", "update", "patch"):
+            raise method_not_allowed()  # one creates in a collection, and changes one object
         return None
     served = resource.rt.subresource(info.subresource)
     if served is None and handlers is None:

@@ -13,12 +13,13 @@ event when the watcher has fallen too far behind.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from pynetes.apiserver import negotiate, parameters, present
 from pynetes.apiserver.parameters import ListOptions
 from pynetes.apiserver.registry import Registry, Resource
 from pynetes.apiserver.request import JSON, Request, RequestInfo, Response
-from pynetes.machinery import clock, errors, wire
+from pynetes.machinery import clock, errors, selectors, wire
 from pynetes.machinery.meta import Obj
 from pynetes.storage.interface import Compacted, Event, EventType, Record, Watch
 
@@ -41,6 +42,8 @@ def respond(registry: Registry, resource: Resource, request: Request, info: Requ
     """The stream for one watch request; what is wrong with the request is found before the stream begins."""
     form = negotiate.accepted(request)
     options = parameters.list_options(request, resource)
+    if info.name and options.fields is None:  # /api/v1/watch/…/name
+        options = replace(options, fields=selectors.parse_field_selector(f"metadata.name={info.name}"))
     include = present.include_policy(request.param("includeObject")) if form.transform == "Table" else "Metadata"
     stream = WatchStream(registry, resource, info, options, Framing(resource, form, include))
     return Response(200, {"Content-Type": JSON}, stream.lines())

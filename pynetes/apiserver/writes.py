@@ -5,6 +5,7 @@ hooks, validation, validating admission, and at last the store, conditionally on
 writers meet, the loser starts again from the newest state, unless it named the revision it wanted to change.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -400,9 +401,16 @@ def client_bytes(resource: Resource, record: Record) -> bytes:
 
 
 async def stored(write: Awaitable[Record]) -> Record:
-    """Await a store's write; a store that cannot take it is a 503."""
+    """Await a store's write to its end, even if the request is cancelled: it can no longer be called back.
+
+    A store that cannot take it is a 503.
+    """
+    task = asyncio.ensure_future(write)
     try:
-        return await write
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            return await task
     except StoreUnavailable as error:
         raise errors.service_unavailable(f"the store is not available: {error}") from error
 

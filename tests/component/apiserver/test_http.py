@@ -138,6 +138,30 @@ async def test_a_request_in_progress_is_finished_when_the_server_stops() -> None
         writer.close()
 
 
+async def test_a_write_outlives_the_client_that_asked_for_it(
+    server: RunningApiServer, http: Http, namespace: str
+) -> None:
+    """Whatever was allocated for it must not be given back."""
+    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}
+    for _ in range(20):
+        _, writer = await _connect(server)
+        service["metadata"] = {"generateName": "s-"}
+        body = json.dumps(service).encode()
+        writer.write(
+            f"POST /api/v1/namespaces/{namespace}/services HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+        writer.transport.abort()
+    await asyncio.sleep(0.3)
+    services = (await http("GET", f"/api/v1/namespaces/{namespace}/services")).json["items"]
+    addresses = (await http("GET", "/apis/networking.k8s.io/v1/ipaddresses")).json["items"]
+    held = {item["metadata"]["name"] for item in addresses}
+    assert {item["spec"]["clusterIP"] for item in services} <= held
+    assert len(held) == len((await http("GET", "/api/v1/services")).json["items"])
+
+
 async def test_too_many_requests_are_turned_away() -> None:
     async with running_apiserver(max_mutating_requests_inflight=1, max_requests_inflight=1) as running:
         flow = running.server.flow

@@ -408,6 +408,12 @@ async def test_verbs_a_resource_does_not_have_are_405(http: Http) -> None:
     assert (await http("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews")).status == 405
 
 
+async def test_collections_are_created_in_and_objects_changed(http: Http, configmaps: str) -> None:
+    assert (await http("POST", configmaps + "/a", configmap("a"))).status == 405
+    assert (await http("PUT", configmaps, configmap("a"))).status == 405
+    assert (await http.patch(configmaps, {})).status == 405
+
+
 async def test_a_get_may_name_a_revision_that_is_not_in_the_future(http: Http, configmaps: str) -> None:
     created = (await http("POST", configmaps, configmap("a"))).json
     version = int(created["metadata"]["resourceVersion"])

@@ -41,6 +41,8 @@ async def test_the_old_watch_paths_work(http: Http, configmaps: str, namespace: 
     await http("POST", configmaps, configmap("a"))
     path = f"/api/v1/watch/namespaces/{namespace}/configmaps"
     assert seen(await http.watch(path, 1)) == [("ADDED", "a")]
+    await http("POST", configmaps, configmap("b"))
+    assert seen(await http.watch(f"{path}/b", 1)) == [("ADDED", "b")]
 
 
 async def test_an_object_that_leaves_the_selector_is_deleted(http: Http, configmaps: str) -> None:
