@@ -241,21 +241,23 @@ class Lab:
     ) -> tuple[int, str]:
         """One GET over a new connection from the namespace `where` (the host if empty): status and body."""
         connection = open_in(where)
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(timeout):
-                loop = asyncio.get_running_loop()
-                await loop.sock_connect(connection, (address, port))
+                await asyncio.get_running_loop().sock_connect(connection, (address, port))
                 reader, writer = await asyncio.open_connection(sock=connection)
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(
-                    int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")
-                )
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length"))
                 body = (await reader.readexactly(length)).decode()
-                writer.close()
                 return int(head.split()[1]), body
         finally:
-            connection.close()
+            if writer is None:
+                connection.close()
+            else:
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     async def get(self, address: str, port: int, where: Pod | Node | None = None, timeout: float = 2.0) -> str:
         """What the server there answers; "refused", "timeout" or "unreachable" if none does."""
