@@ -248,7 +248,8 @@ class Lab:
                 reader, writer = await asyncio.open_connection(sock=connection)
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length"))
+                lengths = (line for line in head.split("\r\n") if line.startswith("content-length:"))
+                length = int(next(lengths).split(":")[1])
                 body = (await reader.readexactly(length)).decode()
                 return int(head.split()[1]), body
         finally:
