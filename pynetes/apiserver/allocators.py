@@ -185,7 +185,7 @@ def default_families(service: Obj, available: dict[str, list[Network]], old: Obj
         raise _fault(name, errors.invalid_value("spec.ipFamilyPolicy", policy, detail))
     if policy in (None, "SingleStack") and max(len(families), len(addresses)) > 1:
         if policy is not None and old is not None and policy != (old.get("spec") or {}).get("ipFamilyPolicy"):
-            families = families[:1]
+            families, addresses = families[:1], addresses[:1]
             spec["clusterIPs"] = (spec.get("clusterIPs") or [])[:1]
         elif policy is not None or old is None:
             what = "ipFamilies" if len(families) > 1 else "clusterIPs"
