@@ -69,7 +69,7 @@ async def test_a_cordoned_node_is_tainted_unschedulable(world: World) -> None:
     await world.eventually(tainted)
 
 
-@pytest.mark.options(node_monitor_grace_period=1.0)
+@pytest.mark.options(node_monitor_grace_period=1.5, node_eviction_rate=100)
 async def test_a_silent_node_becomes_unknown_and_loses_its_pods(world: World) -> None:
     await world.add_node("node-2")
     lease = {"metadata": {"name": "node-2", "namespace": "kube-node-lease"}, "spec": {"holderIdentity": "node-2"}}
@@ -83,6 +83,12 @@ async def test_a_silent_node_becomes_unknown_and_loses_its_pods(world: World) ->
     stays = {**spec, "tolerations": [toleration]}
     await world.create("pods", {"metadata": {"name": "goes"}, "spec": spec})
     await world.create("pods", {"metadata": {"name": "stays"}, "spec": stays})
+
+    async def running() -> bool:
+        return all(meta.is_condition_true(pod, "Ready") for pod in await world.items("pods"))
+
+    await world.eventually(running)
+    world.nodes.script = lambda pod: "Pending"  # from now on the kubelet says nothing any more
 
     async def silenced() -> bool:
         await keep_alive(world, "node-2")
@@ -105,7 +111,7 @@ async def test_a_silent_node_becomes_unknown_and_loses_its_pods(world: World) ->
         return await world.gone("pods", "goes")
 
     await world.eventually(evicted)
-    assert meta.is_condition_true(await world.get("pods", "stays"), "Ready") is False
+    assert not meta.is_condition_true(await world.get("pods", "stays"), "Ready")
     assert await world.eventually(lambda: world.events("TaintManagerEviction")) == [
         "Marking for deletion Pod default/goes"
     ]
