@@ -29,6 +29,7 @@ class Plan:
 
 def plan(strategy: Strategy, obj: Obj, options: Obj) -> Plan:
     """What deleting `obj` (which is changed) under `options` comes to."""
+    strategy.prepare_delete(obj)
     metadata = obj["metadata"]
     grace = options.get("gracePeriodSeconds")
     if grace is not None and grace < 0:
@@ -37,7 +38,7 @@ def plan(strategy: Strategy, obj: Obj, options: Obj) -> Plan:
     if _is_graceful(strategy):
         if meta.is_deleting(obj):
             period = metadata.get("deletionGracePeriodSeconds")
-            if period is not None:
+            if period:  # without one it is over already
                 if grace is None or grace >= period:
                     return Plan("keep", obj)
                 _shorten(metadata, period, grace)

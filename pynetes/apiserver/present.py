@@ -20,7 +20,8 @@ def include_policy(value: str) -> str:
     """How much of each object a table's rows carry (`?includeObject=`)."""
     if value and value not in INCLUDES:
         raise errors.bad_request(
-            f"unable to convert to Table as requested: invalid value for includeObject: {errors.quote(value)}"
+            f"Unable to convert to Table as requested: includeObject: Invalid value: {errors.quote(value)}: "
+            "must be 'Metadata', 'Object', 'None', or empty"
         )
     return value or "Metadata"
 
@@ -35,7 +36,7 @@ def one(resource: Resource, value: bytes, form: Form, *, pretty: bool = False, i
         return encode(table(resource, [obj], metadata, form.version, include), form, pretty)
     if form.transform == "PartialObjectMetadata":
         return encode(partial(obj, form.version), form, pretty)
-    raise errors.not_acceptable(("application/json", "application/yaml"))
+    raise _not_acceptable(form, resource, "not a list", "")
 
 
 def many(
@@ -63,7 +64,16 @@ def many(
             "items": [partial(obj, form.version) for obj in objects],
         }
         return encode(made, form, pretty)
-    raise errors.not_acceptable(("application/json", "application/yaml"))
+    raise _not_acceptable(form, resource, "a list", "List")
+
+
+def _not_acceptable(form: Form, resource: Resource, what: str, suffix: str) -> errors.StatusError:
+    """406: metadata of a list was asked for one object, or the other way round."""
+    package = resource.rt.group.partition(".")[0] or "core"
+    message = (
+        f"you requested {form.transform}, but the requested object is {what} (*{package}.{resource.rt.kind}{suffix})"
+    )
+    return errors.StatusError(406, "NotAcceptable", message)
 
 
 def list_pieces(resource: Resource, records: Sequence[Record], metadata: Obj) -> list[bytes]:

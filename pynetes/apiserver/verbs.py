@@ -186,6 +186,10 @@ def watch_(registry: Registry, resource: Resource, request: Request, info: Reque
 async def create(registry: Registry, resource: Resource, request: Request, info: RequestInfo) -> Response:
     """Store the object in the body."""
     form = negotiate.accepted(request)
+    if resource.terminating:
+        error = errors.method_not_supported(resource.rt.group, resource.rt.plural, "create")
+        error.message = "create not allowed while custom resource definition is terminating"
+        raise error
     ctx = parameters.context(request, "CreateOptions")
     obj = bodies.decode(request, resource, ctx)
     value = await writes.create(registry, resource, info.namespace, obj, ctx)
@@ -239,6 +243,12 @@ _RETURNED = frozenset(
         "resourcequotas",
         "serviceaccounts",
         "services",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "csistoragecapacities.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
     }
 )
 

@@ -78,7 +78,7 @@ class Framing:
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """The line that says: everything up to `revision` has been seen. It carries an object without content."""
-        metadata: Obj = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: Obj = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         rt = self._resource.rt
@@ -139,7 +139,7 @@ class WatchStream:
             wanted = store.revision
         try:
             self._watch = store.watch(self._prefix, wanted, self._where)
-            self._open.add(self._watch)
+            self._open[self._watch] = self._prefix
         except Compacted as error:
             self._expired = errors.expired(f"too old resource version: {wanted} ({error.compacted})")
 
@@ -162,7 +162,7 @@ class WatchStream:
         finally:
             alarm.cancel()
             watch.close()
-            self._open.discard(watch)
+            self._open.pop(watch, None)
 
     async def _events(self, watch: Watch, deadline: float) -> AsyncIterator[bytes]:
         bookmark_at = clock.monotonic() + BOOKMARK_INTERVAL * random.uniform(0.75, 1.0)

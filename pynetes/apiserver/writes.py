@@ -75,7 +75,8 @@ async def create(
     metadata = obj["metadata"]
     _place(resource, metadata, namespace)
     if metadata.get("resourceVersion") not in (None, "", "0"):
-        raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        # Upstream's storage says this, not its validation: the error has no reason.
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     for field in (*_NEVER_FROM_CLIENTS, "resourceVersion"):
         metadata.pop(field, None)
     _dedupe_owners(metadata, ctx)
@@ -290,7 +291,11 @@ def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
         raise errors.conflict(rt.group, rt.plural, name)
     uid, known = metadata.get("uid"), old["metadata"].get("uid")
     if uid and uid != known:
-        detail = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
+        where = "/".join(filter(None, ("/registry", rt.plural, meta.namespace(old), name)))
+        detail = (
+            f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
+        )
         raise errors.conflict(rt.group, rt.plural, name, detail)
 
 
@@ -373,15 +378,22 @@ async def _remove(registry: Registry, resource: Resource, record: Record, final:
         await _finish(finishes, done)
 
 
+_PRECONDITIONS = (
+    ("uid", "UID", "deleted and then recreated"),
+    ("resourceVersion", "ResourceVersion", "modified"),
+)
+
+
 def _check_preconditions(resource: Resource, name: str, old: Obj, wanted: Obj) -> None:
-    for field, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+    for field, word, fate in _PRECONDITIONS:
         value, known = wanted.get(field), old["metadata"].get(field)
         if value and value != known:
             raise errors.conflict(
                 resource.rt.group,
-                resource.rt.plural,
+                resource.rt.kind,
                 name,
-                f"Precondition failed: {word} in precondition: {value}, {word} in object meta: {known}",
+                f"the {word} in the precondition ({value}) does not match the {word} in record ({known}). "
+                f"The object might have been {fate}",
             )
 
 
@@ -447,7 +459,7 @@ def _own(resource: Resource, old: Obj | None, new: Obj, ctx: Context, subresourc
         new,
         ctx.field_manager or "kube-apiserver",
         "Update",
-        resource.definition,
+        resource.schema,
         clock.timestamp(),
         resource.rt.api_version,
         subresource,
