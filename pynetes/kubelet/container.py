@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pynetes._generated import cri_pb2 as cri
-from pynetes.kubelet import observed, resize, security, spec, subpath
+from pynetes.kubelet import observed, security, spec, subpath
 from pynetes.kubelet.env import ConfigError
 from pynetes.kubelet.expansion import expand, expand_strictly
 from pynetes.kubelet.resources import container_resources
@@ -91,7 +91,7 @@ def _annotations(container: Obj, facts: ContainerFacts) -> dict[str, str]:
         observed.TERMINATION_POLICY: container.get("terminationMessagePolicy", ""),
         observed.GRACE_PERIOD: str(int(spec.grace_period(facts.pod))),
     }
-    annotations |= resize.annotation(container)
+    annotations[observed.RESOURCES] = json.dumps(container.get("resources") or {}, sort_keys=True)
     pre_stop = (container.get("lifecycle") or {}).get("preStop")
     if pre_stop:
         annotations[observed.PRE_STOP] = json.dumps(pre_stop)

@@ -6,7 +6,6 @@ its containers again and leaves them alone.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ RESTART_COUNT = "io.kubernetes.container.restartCount"
 TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
+RESOURCES = "pynetes.dev/resources"  # what the container was created with
 PRE_STOP = "io.kubernetes.container.preStopHandler"
 
 MAX_TERMINATION_MESSAGE = 4096
@@ -222,8 +222,3 @@ def pre_stop_of(container: Container) -> dict[str, Any] | None:
     """The preStop hook the container was created with, for pods whose object is gone."""
     text = container.annotations.get(PRE_STOP)
     return json.loads(text) if text else None
-
-
-def sandbox_ids(containers: Iterable[Any]) -> dict[str, str]:
-    """Container id → sandbox id, from CRI's list."""
-    return {container.id: container.pod_sandbox_id for container in containers}

@@ -21,17 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from pynetes.client.client import Unreachable
-from pynetes.kubelet import mounts, observed, resize, spec
+from pynetes.kubelet import mounts, observed, spec
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
 from pynetes.kubelet.observed import Container, PodView
-from pynetes.kubelet.plan import Health, Plan, Stop, make_plan
-from pynetes.kubelet.probes import ContainerProbes, ProbeTarget
-from pynetes.kubelet.resources import container_resources, pod_limits, qos_class
+from pynetes.kubelet.plan import Plan, Stop, make_plan
+from pynetes.kubelet.resize import Resizer
+from pynetes.kubelet.resources import pod_limits, qos_class
 from pynetes.kubelet.sandbox import log_directory
-from pynetes.kubelet.status import Facts, Readiness, make_status
+from pynetes.kubelet.status import Facts, make_status
 from pynetes.kubelet.stopper import Stopper, settled
+from pynetes.kubelet.vitals import Vitals
 from pynetes.kubelet.volumes import PodVolumes, VolumeContext, VolumeError
 from pynetes.machinery import clock, meta
 from pynetes.machinery.errors import StatusError
@@ -77,16 +78,15 @@ class PodWorker:
         self._exits: set[str] = set()
         self._relist = False
         self._failures: dict[str, tuple[str, str]] = {}
-        self._probes: dict[str, ContainerProbes] = {}
         self._cgroup = ""
         self._retries: dict[str, float] = {}
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
-        self._applied: dict[str, Obj] = {}  # container id → resources in force, where they were changed
-        self._resizing: tuple[str, str, str] | None = None  # condition, reason, message
         self.volumes = PodVolumes(self._volume_context())
         self.launcher = Launcher(node, pod, self.view, self.volumes, self._claim)
         self.stopper = Stopper(self.launcher)
+        self.resizer = Resizer(self.launcher)
+        self.vitals = Vitals(self.launcher, self._wake.set)
 
     def _volume_context(self) -> VolumeContext:
         async def get(plural: str, namespace: str, name: str) -> Obj:
@@ -188,7 +188,7 @@ class PodWorker:
             while self.state is not State.REMOVED:
                 self.state = await steps[self.state]()
         finally:
-            self._stop_probes()
+            self.vitals.stop_all()
 
     async def _observe_persistently(self) -> None:
         """Look at everything afresh, however long the runtime is out of reach."""
@@ -278,7 +278,7 @@ class PodWorker:
         if self._relist:
             await self._observe()
         await self._take_exits()
-        self._follow_probes()
+        self.vitals.follow(self.status)
         self.report()
         deadline = self._deadline()
         if deadline is not None and clock.time() >= deadline:
@@ -288,7 +288,7 @@ class PodWorker:
             return None
         await self._refresh_volumes()
         while True:
-            plan = make_plan(self.pod, self.view, self._health())
+            plan = make_plan(self.pod, self.view, self.vitals.health())
             if plan.finished:
                 self._over = True
                 return None
@@ -296,7 +296,7 @@ class PodWorker:
             if not progress:
                 return delay
             await self._take_exits()
-            self._follow_probes()
+            self.vitals.follow(self.status)
             self.report()
 
     async def _take_exits(self) -> None:
@@ -355,18 +355,17 @@ class PodWorker:
 
     async def _carry_out(self, plan: Plan) -> tuple[bool, float | None]:
         """Returns whether anything was done, and when to try what failed again."""
-        stops = [self._stop(stop) for stop in plan.stop]
-        if stops:
+        resized, outgrown = await self.resizer.apply()
+        stops = [self._stop(stop) for stop in [*plan.stop, *outgrown]]
+        if stops or resized:
             await asyncio.gather(*stops)
-            return True, None
-        if await self._resize():
             return True, None
         delay = await self._prepare()
         if delay is not None:
             return False, delay
         if plan.new_sandbox:
             return await self._new_sandbox(plan)
-        progress, delays = False, []
+        progress, delays = False, [RETRY_SECONDS] if self.resizer.deferred else []
         for container in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
             started, wait = await self._start(container)
             progress = progress or started
@@ -374,44 +373,9 @@ class PodWorker:
                 delays.append(wait)
         return progress, min(delays, default=None)
 
-    async def _resize(self) -> bool:
-        """Apply changed resources to running containers; returns whether anything changed."""
-        changes = resize.wanted(self.pod, self.view, self._applied)
-        if not changes:
-            self._resizing = None
-            return False
-        verdict, why = resize.feasible(self.pod, self.node.neighbours(self.uid), self.node.allocatable())
-        if verdict != "fits":
-            self._resizing = ("PodResizePending", verdict, why)
-            return False
-        self._resizing = ("PodResizeInProgress", "", "")
-        limits = pod_limits(self.pod, self.node.options.pod_max_pids if self.node.options.pod_max_pids > 0 else None)
-        self.node.cgroups.create_pod(self.uid, qos_class(self.pod), limits)
-        for change in changes:
-            await self._resize_container(change)
-        self._resizing = None
-        return True
-
-    async def _resize_container(self, change: resize.Resize) -> None:
-        container, described = change.container, change.described
-        if change.restart:
-            message = f"Container {container.name} resize requires restart, will be restarted"
-            await self._stop(Stop(container, message))
-            return
-        wanted = container_resources(self.pod, described, self.node.memory_capacity)
-        try:
-            await self.node.runtime.update_container_resources(container.id, wanted)
-        except CriError as error:
-            self._resizing = ("PodResizeInProgress", "Error", str(error))
-            raise
-        self._applied[container.id] = described.get("resources") or {}
-        self.launcher.event_for(described)("Normal", "ResizeCompleted", f"Container {container.name} was resized")
-
     async def _stop(self, stop: Stop) -> None:
         grace = spec.grace_period(self.pod) if stop.probe_grace is None else stop.probe_grace
-        probes = self._probes.pop(stop.container.id, None)
-        if probes is not None:
-            probes.stop()
+        self.vitals.stop(stop.container.id)
         await self.stopper.stop(stop.container, stop.message, grace)
 
     async def _prepare(self) -> float | None:
@@ -447,7 +411,7 @@ class PodWorker:
             self.launcher.pod_event(
                 "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
             )
-            self._stop_probes()
+            self.vitals.stop_all()
             await self.stopper.stop_all(spec.grace_period(self.pod))
             await self.stopper.stop_sandboxes()
         try:
@@ -488,7 +452,7 @@ class PodWorker:
             return False, RETRY_SECONDS
         self._failures.pop(name, None)
         self._note(started)
-        self._follow_probes()
+        self.vitals.follow(self.status)
         self.report()
         problem = await self.launcher.post_start(container, started)
         if problem is not None:
@@ -540,55 +504,7 @@ class PodWorker:
                 await asyncio.to_thread(_remove_logs, old.log_path)
         await self._remove_old_sandboxes()
 
-    # Probes and status
-
-    def _follow_probes(self) -> None:
-        """Every running container is probed, nothing else is."""
-        running = {container.id: container for container in self.view.running()}
-        for container_id in [known for known in self._probes if known not in running]:
-            self._probes.pop(container_id).stop()
-        for container_id, container in running.items():
-            if container_id in self._probes:
-                continue
-            described = spec.container_named(self.pod, container.name)
-            if described is not None:
-                self._probes[container_id] = self._start_probes(described, container)
-
-    def _start_probes(self, described: Obj, container: Container) -> ContainerProbes:
-        before = self._status_of(container)
-        ips = self.launcher.pod_ips
-        target = ProbeTarget(
-            runtime=self.node.runtime,
-            container=described,
-            container_id=container.id,
-            started_at=container.started_at / 1e9,
-            address=lambda: ips()[0] if ips() else "",
-            event=self.launcher.event_for(described),
-            changed=self._wake.set,
-        )
-        return ContainerProbes.start(target, bool(before.get("ready")), bool(before.get("started")))
-
-    def _status_of(self, container: Container) -> Obj:
-        """What was reported of this very instance before, by this kubelet or the last."""
-        for group in ("containerStatuses", "initContainerStatuses"):
-            for old in self.status.get(group) or []:
-                if old["name"] == container.name and str(old.get("containerID", "")).endswith(container.id):
-                    return old
-        return {}
-
-    def _stop_probes(self) -> None:
-        for probes in self._probes.values():
-            probes.stop()
-        self._probes.clear()
-
-    def _health(self) -> Health:
-        health = Health()
-        for container_id, probes in self._probes.items():
-            if probes.failed is not None:
-                health.failed[container_id] = probes.failed
-            if probes.started is not None:
-                health.started[container_id] = probes.started
-        return health
+    # Status
 
     def report(self, terminal: bool = False) -> None:
         """Compose the status and hand it to the reporter."""
@@ -596,23 +512,19 @@ class PodWorker:
             failure = self._failures.get(container.name)
             if failure is not None and failure[0] != "PostStartHookError":
                 del self._failures[container.name]
-        readiness = Readiness(
-            ready={key: probes.ready for key, probes in self._probes.items() if probes.ready is not None},
-            started={key: probes.started for key, probes in self._probes.items() if probes.started is not None},
-        )
         facts = Facts(
             pod=self.pod,
             view=self.view,
             old=self.status,
             failures=self._failures,
-            readiness=readiness,
+            readiness=self.vitals.readiness(),
             host_ips=self.node.host_ips,
             runtime_name=self.node.runtime_name,
             terminal=terminal,
             finished=self.finished,
             disruption=self._disruption,
-            resizing=self._resizing,
-            applied=lambda container: resize.applied(container, self._applied),
+            resizing=self.resizer.condition,
+            applied=self.resizer.applied,
         )
         self.status = make_status(facts)
         if not spec.is_static(self.pod):
@@ -628,8 +540,7 @@ class PodWorker:
             self._grace = spec.grace_period(self.pod)
         if self._relist:
             await self._observe_persistently()
-        for probes in self._probes.values():
-            probes.stop_judging()
+        self.vitals.stop_judging()
         if self.view.running() or not spec.is_terminal(self.status):
             self.report()
         stopping: set[asyncio.Task[None]] = set()
@@ -644,14 +555,14 @@ class PodWorker:
             wake.cancel()
             if self._exits:
                 await self._take_exits()
-                self._follow_probes()
+                self.vitals.follow(self.status)
                 self.report()
             if any(task.done() for task in stopping):
                 break
         for task in stopping:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)
-        self._stop_probes()
+        self.vitals.stop_all()
         for container in self.view.all_containers():
             self._note(container)
         return State.CLEANING

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pynetes.kubelet import resources, spec
-from pynetes.kubelet.observed import Container, PodView
-from pynetes.machinery import quantity
+from pynetes.kubelet.cri.client import CriError
+from pynetes.kubelet.launcher import Launcher
+from pynetes.kubelet.observed import RESOURCES, Container, PodView
+from pynetes.kubelet.plan import Stop
+from pynetes.machinery import meta, quantity
 from pynetes.machinery.meta import Obj
 
-RESOURCES = "pynetes.dev/resources"
 RESIZABLE = ("cpu", "memory")
 
 Verdict = Literal["fits", "Deferred", "Infeasible"]
@@ -29,11 +31,6 @@ class Resize:
     described: Obj
     container: Container
     restart: bool
-
-
-def annotation(container: Obj) -> dict[str, str]:
-    """What a container is created with, for a later kubelet to compare."""
-    return {RESOURCES: json.dumps(container.get("resources") or {}, sort_keys=True)}
 
 
 def applied(container: Container, remembered: dict[str, Obj]) -> Obj | None:
@@ -96,3 +93,57 @@ def feasible(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str]) -> tu
             numbers = f"requested: {asked}, used: {used}, capacity: {there}"
             return "Deferred", f"Node didn't have enough resource: {name}, {numbers}"
     return "fits", ""
+
+
+class Resizer:
+    """Resizes the containers of one pod."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._remembered: dict[str, Obj] = {}
+        self.condition: tuple[str, str, str] | None = None  # type, reason and message while something is under way
+
+    @property
+    def deferred(self) -> bool:
+        """Whether a resize waits for room."""
+        return self.condition is not None and self.condition[1] == "Deferred"
+
+    def applied(self, container: Container) -> Obj | None:
+        """The resources in force for an instance."""
+        return applied(container, self._remembered)
+
+    async def apply(self) -> tuple[bool, list[Stop]]:
+        """Apply what can be applied; returns whether anything changed, and what must be restarted for it."""
+        launcher, node = self._launcher, self._launcher.node
+        pod, uid = launcher.pod, meta.uid(launcher.pod)
+        changes = wanted(pod, launcher.view, self._remembered)
+        if not changes:
+            self.condition = None
+            return False, []
+        verdict, why = feasible(pod, node.neighbours(uid), node.allocatable())
+        if verdict != "fits":
+            self.condition = ("PodResizePending", verdict, why)
+            return False, []
+        self.condition = ("PodResizeInProgress", "", "")
+        pids = node.options.pod_max_pids
+        limits = resources.pod_limits(pod, pids if pids > 0 else None)
+        # A child may never exceed its parent: growing, the pod's cgroup goes first, shrinking, it goes last.
+        node.cgroups.create_pod(uid, resources.qos_class(pod), limits)
+        for change in changes:
+            if not change.restart:
+                await self._update(change)
+        node.cgroups.create_pod(uid, resources.qos_class(pod), limits)
+        self.condition = None
+        text = "Container {} resize requires restart, will be restarted"
+        return True, [Stop(c.container, text.format(c.container.name)) for c in changes if c.restart]
+
+    async def _update(self, change: Resize) -> None:
+        launcher, container = self._launcher, change.container
+        numbers = resources.container_resources(launcher.pod, change.described, launcher.node.memory_capacity)
+        try:
+            await launcher.node.runtime.update_container_resources(container.id, numbers)
+        except CriError as error:
+            self.condition = ("PodResizeInProgress", "Error", str(error))
+            raise
+        self._remembered[container.id] = change.described.get("resources") or {}
+        launcher.event_for(change.described)("Normal", "ResizeCompleted", f"Container {container.name} was resized")

@@ -152,12 +152,6 @@ class Cri:
         request = cri.ContainerStatusRequest(container_id=container_id)
         return (await self._call(RUNTIME + "ContainerStatus", request, cri.ContainerStatusResponse)).status
 
-    async def container_info(self, container_id: str) -> str:
-        """What the runtime says about a container beyond its status, as JSON text."""
-        request = cri.ContainerStatusRequest(container_id=container_id, verbose=True)
-        response = await self._call(RUNTIME + "ContainerStatus", request, cri.ContainerStatusResponse)
-        return response.info.get("info", "{}")
-
     async def update_container_resources(self, container_id: str, resources: Any) -> None:
         """Change a running container's `LinuxContainerResources`."""
         request = cri.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
@@ -227,11 +221,6 @@ class Cri:
         """Remove an image with all its names; idempotent."""
         request = cri.RemoveImageRequest(image=cri.ImageSpec(image=image))
         await self._call(IMAGES + "RemoveImage", request, cri.RemoveImageResponse)
-
-    async def image_fs_info(self) -> Sequence[Any]:
-        """Usage of the file systems that hold images."""
-        response = await self._call(IMAGES + "ImageFsInfo", cri.ImageFsInfoRequest(), cri.ImageFsInfoResponse)
-        return response.image_filesystems
 
     def container_events(self) -> AsyncIterator[Any]:
         """The runtime's own container events; `UNIMPLEMENTED` before containerd 1.7."""
