@@ -55,8 +55,18 @@ def accepted(request: Request) -> Form:
     return form
 
 
+def accepted_untransformed(request: Request) -> Form:
+    """The same where there are neither tables nor metadata to be had: a client that wants only those gets 406."""
+    form: Form | None = accepted(request)
+    if form is not None and form.transform:
+        form = _choose(request.headers["accept"], transforms=False)
+    if form is None:
+        raise errors.not_acceptable(ACCEPTED)
+    return form
+
+
 @functools.lru_cache(maxsize=1024)
-def _choose(header: str) -> Form | None:
+def _choose(header: str, transforms: bool = True) -> Form | None:
     for media, parameters in _clauses(header):
         if media in ("*/*", "application/*"):
             media = JSON
@@ -66,7 +76,7 @@ def _choose(header: str) -> Form | None:
         if not transform:
             return Form(YAML if media != JSON else JSON)
         group, version = parameters.get("g", ""), parameters.get("v", "")
-        if transform in _TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
+        if transforms and transform in _TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             return Form(YAML if media != JSON else JSON, transform, version)
     return None
 
@@ -130,8 +140,12 @@ def wants_pretty(request: Request) -> bool:
 
 
 def object_response(request: Request, obj: Obj, status: int = 200) -> Response:
-    """An object as the answer, in the media type the client accepts (not transformed: for virtual resources)."""
-    form = accepted(request)
+    """An object as the answer, in the media type the client accepts, not transformed.
+
+    Virtual resources (reviews) have no metadata: who wants a table of one, and nothing else, gets 406.
+    """
+    virtual = request.info is not None and request.info.verb == "create" and not request.info.subresource
+    form = accepted_untransformed(request) if virtual else accepted(request)
     return Response(status, {"Content-Type": form.media}, encode(obj, form, wants_pretty(request)))
 
 

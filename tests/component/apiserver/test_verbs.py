@@ -449,6 +449,15 @@ async def test_partial_metadata(http: Http, configmaps: str) -> None:
     assert many["kind"] == "PartialObjectMetadataList" and many["items"][0]["kind"] == "PartialObjectMetadata"
 
 
+async def test_a_review_has_no_table(http: Http) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    body = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = await http("POST", path, body, accept=table)
+    assert (answer.status, answer.reason) == (406, "NotAcceptable")
+    assert (await http("POST", path, body, accept=f"{table},application/json")).json["status"]["allowed"]
+
+
 async def test_tables(http: Http, configmaps: str) -> None:
     await http("POST", configmaps, configmap("a"))
     for version in ("v1", "v1beta1"):
