@@ -21,6 +21,7 @@ from pynetes.apiserver.admission.node_restriction import NodeRestriction
 from pynetes.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from pynetes.apiserver.admission.pod_node_selector import PodNodeSelector
 from pynetes.apiserver.admission.pod_security import PodSecurity
+from pynetes.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
 from pynetes.apiserver.admission.priority import Priority
 from pynetes.apiserver.admission.rbac_escalation import RbacEscalation
 from pynetes.apiserver.admission.resource_quota import ResourceQuota
@@ -75,7 +76,9 @@ ORDER: tuple[Callable[[], Plugin], ...] = (
     DefaultIngressClass,
     DenyServiceExternalIPs,
     PodTopologyLabels,
+    MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
     ValidatingAdmissionWebhook,
     ResourceQuota,
     AlwaysDeny,
@@ -102,7 +105,9 @@ DEFAULT = frozenset(
         "CertificateSubjectRestriction",
         "DefaultIngressClass",
         "PodTopologyLabels",
+        "MutatingAdmissionPolicy",
         "MutatingAdmissionWebhook",
+        "ValidatingAdmissionPolicy",
         "ValidatingAdmissionWebhook",
         "ResourceQuota",
     }

@@ -17,11 +17,13 @@ import msgspec
 
 from pynetes.apis.versions import convert
 from pynetes.apiserver.admission import Attributes, Plugin
+from pynetes.apiserver.admission.expressions import bindings, conditions_hold
 from pynetes.apiserver.admission.webhook_client import CallFailed, WebhookClient
 from pynetes.apiserver.admission.webhook_match import Webhook, is_exempt, matched_type, selectors_match
 from pynetes.apiserver.mirror import Mirror
 from pynetes.apiserver.request import UserInfo
 from pynetes.machinery import errors, meta, resources, scheme, wire
+from pynetes.machinery.cel import CelError
 from pynetes.machinery.errors import StatusError, quote
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import json_patch
@@ -61,17 +63,33 @@ class _Webhooks(Plugin):
         """(key, webhook, the type it wants the object as) of every webhook that hears of the write, in order."""
         if not self._mirror or is_exempt(attributes):
             return
-        equivalents = _equivalents(attributes.rt, server)
-        labels = _namespace_labels(attributes, server)
+        equivalents = equivalent_types(attributes.rt, server)
+        labels = namespace_labels(attributes, server)
         for configuration in sorted(self._mirror, key=meta.name):
             for index, webhook in enumerate(configuration.get("webhooks") or ()):
                 rt = matched_type(webhook, attributes, equivalents)
                 if rt is not None and selectors_match(webhook, attributes, labels):
                     yield f"{meta.name(configuration)}/{index}", webhook, rt
 
-    async def _call(self, attributes: Attributes, webhook: Webhook, rt: ResourceType) -> Obj | None:
-        """The webhook's response if it allows; None if it could not be asked and that does not matter."""
+    def _conditions_hold(self, attributes: Attributes, webhook: Webhook, rt: ResourceType, server: "ApiServer") -> bool:
+        """Whether the webhook's match conditions let the write through to it."""
+        conditions = webhook.get("matchConditions")
+        if not conditions:
+            return True
+        try:
+            return conditions_hold(conditions, bindings(attributes, rt, server))
+        except CelError as error:
+            if (webhook.get("failurePolicy") or "Fail") == "Ignore":
+                return False
+            raise attributes.forbidden(str(error)) from None
+
+    async def _call(
+        self, attributes: Attributes, webhook: Webhook, rt: ResourceType, server: "ApiServer"
+    ) -> Obj | None:
+        """The webhook's response if it allows; None if it is not asked, or could not be and that does not matter."""
         name = webhook["name"]
+        if not self._conditions_hold(attributes, webhook, rt, server):
+            return None
         if attributes.dry_run and (webhook.get("sideEffects") or "Unknown") not in _HARMLESS:
             raise errors.bad_request(f"admission webhook {quote(name)} does not support dry run")
         assert self._client is not None
@@ -110,7 +128,7 @@ class MutatingAdmissionWebhook(_Webhooks):
                 again = (webhook.get("reinvocationPolicy") or "Never") == "IfNeeded"
                 if seen is not None and (not again or seen == attributes.obj):
                     continue
-            response = await self._call(attributes, webhook, rt)
+            response = await self._call(attributes, webhook, rt, server)
             if response is not None and response.get("patch") and attributes.obj is not None:
                 self._patch(attributes, server, webhook, rt, response)
             if attributes.obj is not None:
@@ -149,7 +167,7 @@ class ValidatingAdmissionWebhook(_Webhooks):
     plural = "validatingwebhookconfigurations"
 
     async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
-        calls = [self._call(attributes, webhook, rt) for _, webhook, rt in self._relevant(attributes, server)]
+        calls = [self._call(attributes, webhook, rt, server) for _, webhook, rt in self._relevant(attributes, server)]
         if not calls:
             return
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -158,13 +176,14 @@ class ValidatingAdmissionWebhook(_Webhooks):
                 raise outcome
 
 
-def _equivalents(rt: ResourceType, server: "ApiServer") -> list[ResourceType]:
+def equivalent_types(rt: ResourceType, server: "ApiServer") -> list[ResourceType]:
     """Every served type that shows the same objects."""
     same = {(rt.group, rt.plural), _SAME_OBJECTS.get((rt.group, rt.plural), (rt.group, rt.plural))}
     return [entry.rt for entry in server.registry if (entry.rt.group, entry.rt.plural) in same]
 
 
-def _namespace_labels(attributes: Attributes, server: "ApiServer") -> dict[str, str] | None:
+def namespace_labels(attributes: Attributes, server: "ApiServer") -> dict[str, str] | None:
+    """The labels of the namespace the write is in (or is of); None where there is none."""
     if attributes.group_resource == "namespaces":
         subject = attributes.obj if attributes.operation != "DELETE" and not attributes.subresource else None
         subject = subject or attributes.old or server.registry.get(NAMESPACES, None, attributes.name)

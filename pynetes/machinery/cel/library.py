@@ -338,6 +338,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "optional.of": Optional,
     "optional.none": lambda: NONE,
     "optional.ofNonZeroValue": _of_non_zero,
+    "jsonpatch.escapeKey": lambda key: key.replace("~", "~0").replace("/", "~1"),
     "strings.quote": _quote,
     "math.greatest": lambda *values: _extreme(_flatten(list(values)), "math.greatest", smallest=False),
     "math.least": lambda *values: _extreme(_flatten(list(values)), "math.least", smallest=True),

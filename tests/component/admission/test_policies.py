@@ -1,0 +1,201 @@
+"""Admission policies in CEL, and match conditions of webhooks."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from pynetes.testing.rest import Rest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BASE = "/apis/admissionregistration.k8s.io/v1"
+_numbers = itertools.count()
+
+
+def rules(resource: str = "configmaps", group: str = "", **more: Any) -> dict[str, Any]:
+    operations = more.pop("operations", ["CREATE", "UPDATE"])
+    rule = {"apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": operations, **more}
+    return {"resourceRules": [rule]}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def install(admin: Rest, namespace: str) -> AsyncIterator[Callable[..., Any]]:
+    """Installs a policy and a binding that concern this test's namespace; they are gone after the test."""
+    made: list[str] = []
+
+    async def one(kind: str, binding: dict[str, Any] | None = None, **spec: Any) -> str:
+        name = f"p{next(_numbers)}"
+        policies, bindings = (f"{BASE}/{kind}admission{what}" for what in ("policies", "policybindings"))
+        spec.setdefault("matchConstraints", rules())
+        answer = await admin("POST", policies, {"metadata": {"name": name}, "spec": spec})
+        assert answer.status == 201, answer.body
+        selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+        bound = {"policyName": name, "matchResources": {"namespaceSelector": selector}, **(binding or {})}
+        if kind == "validating":
+            bound.setdefault("validationActions", ["Deny"])
+        answer = await admin("POST", bindings, {"metadata": {"name": f"{name}-b"}, "spec": bound})
+        assert answer.status == 201, answer.body
+        made.extend([f"{bindings}/{name}-b", f"{policies}/{name}"])
+        return name
+
+    yield one
+    for path in made:
+        await admin("DELETE", path)
+
+
+def config(name: str = "c", **data: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "data": data}
+
+
+def maps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+async def test_a_violation_is_denied_in_upstreams_words(admin: Rest, install: Any, namespace: str) -> None:
+    name = await install("validating", validations=[{"expression": "object.data.size() < 2"}])
+    assert (await admin("POST", maps(namespace), config(a="1"))).status == 201
+    answer = await admin("POST", maps(namespace), config("d", a="1", b="2"))
+    denied = f"ValidatingAdmissionPolicy '{name}' with binding '{name}-b' denied request"
+    said = f"{denied}: failed expression: object.data.size() < 2"
+    assert (answer.status, answer.json["reason"]) == (422, "Invalid")
+    assert answer.message == f'configmaps "d" is forbidden: {said}'
+    assert answer.json["details"]["causes"] == [{"message": said}]
+    assert (await admin("POST", maps("default"), config(f"other-{namespace}", a="1", b="2"))).status == 201
+
+
+async def test_messages_reasons_and_variables(admin: Rest, install: Any, namespace: str) -> None:
+    await install(
+        "validating",
+        variables=[
+            {"name": "limit", "expression": "int(namespaceObject.metadata.labels['limit'])"},
+            {"name": "keys", "expression": "object.data.map(k, k)"},
+        ],
+        validations=[
+            {
+                "expression": "variables.keys.size() <= variables.limit",
+                "messageExpression": "'at most %d keys, not %d'.format([variables.limit, variables.keys.size()])",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+    await admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"limit": "1"}}})
+    answer = await admin("POST", maps(namespace), config(a="1", b="2"))
+    assert answer.status == 403
+    assert answer.message.endswith("denied request: at most 1 keys, not 2")
+
+
+async def test_warn_warns_and_lets_pass(admin: Rest, install: Any, namespace: str) -> None:
+    validations = [{"expression": "false", "message": "think again"}]
+    name = await install("validating", {"validationActions": ["Warn", "Audit"]}, validations=validations)
+    answer = await admin("POST", maps(namespace), config())
+    assert answer.status == 201
+    assert answer.warnings == [
+        f"299 - \"Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{name}-b': think again\""
+    ]
+
+
+async def test_what_cannot_be_evaluated_is_denied_or_passed_over(admin: Rest, install: Any, namespace: str) -> None:
+    expression = "object.data.missing == 'x'"
+    await install("validating", validations=[{"expression": expression}], failurePolicy="Ignore")
+    assert (await admin("POST", maps(namespace), config("a", k="v"))).status == 201
+    await install("validating", validations=[{"expression": expression}])
+    answer = await admin("POST", maps(namespace), config("b", k="v"))
+    assert answer.status == 422
+    assert answer.message.endswith(f"expression '{expression}' resulted in error: no such key: missing")
+
+
+async def test_parameters_come_from_objects(admin: Rest, install: Any, namespace: str) -> None:
+    await admin.make(maps(namespace), config("params", max="2"))
+    kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    validations = [{"expression": "object.metadata.name == 'params' || object.data.size() <= int(params.data.max)"}]
+    reference = {"name": "params", "namespace": namespace, "parameterNotFoundAction": "Deny"}
+    await install("validating", {"paramRef": reference}, paramKind=kind, validations=validations)
+    assert (await admin("POST", maps(namespace), config("a", x="1", y="2"))).status == 201
+    assert (await admin("POST", maps(namespace), config("b", x="1", y="2", z="3"))).status == 422
+    await admin("DELETE", f"{maps(namespace)}/params")
+    answer = await admin("POST", maps(namespace), config("c"))
+    assert answer.message.endswith(
+        "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+    )
+
+
+async def test_old_objects_the_user_and_the_authorizer_are_known(admin: Rest, install: Any, namespace: str) -> None:
+    await install(
+        "validating",
+        matchConditions=[{"name": "not-admins", "expression": "!('system:masters' in request.userInfo.groups)"}],
+        validations=[
+            {"expression": "request.operation != 'UPDATE' || object.data.k == oldObject.data.k", "message": "fixed"},
+            {
+                "expression": "authorizer.group('').resource('secrets').namespace(request.namespace)"
+                ".check('list').allowed()",
+                "message": "only who may list secrets",
+            },
+        ],
+    )
+    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    for user, role in (("ed", "edit"), ("vi", "admin")):
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]
+        await admin.make(bindings, {"metadata": {"name": user}, "roleRef": reference, "subjects": subjects})
+    assert (await admin.as_user("ed")("POST", maps(namespace), config(k="v"))).status == 201
+    answer = await admin.as_user("ed").patch(f"{maps(namespace)}/c", {"data": {"k": "w"}})
+    assert answer.message.endswith("denied request: fixed")
+    assert (await admin.patch(f"{maps(namespace)}/c", {"data": {"k": "w"}})).status == 200
+
+
+async def test_a_mutating_policy_applies_configurations_and_patches(admin: Rest, install: Any, namespace: str) -> None:
+    apply = {
+        "patchType": "ApplyConfiguration",
+        "applyConfiguration": {
+            "expression": "Object{metadata: Object.metadata{labels: Object.metadata.labels{"
+            "made: request.userInfo.username}}, spec: Object.spec{tolerations: [Object.spec.tolerations{key: 'x', operator: 'Exists'}]}}"
+        },
+    }
+    patch = {
+        "patchType": "JSONPatch",
+        "jsonPatch": {
+            "expression": "[JSONPatch{op: 'add', value: 'c', "
+            "path: '/metadata/annotations/' + jsonpatch.escapeKey('a/b')}]"
+        },
+    }
+    await install(
+        "mutating",
+        matchConstraints=rules("pods", operations=["CREATE"]),
+        matchConditions=[{"name": "marked", "expression": "has(object.metadata.annotations)"}],
+        mutations=[apply, patch],
+        reinvocationPolicy="Never",
+    )
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    body = {"metadata": {"name": "p", "annotations": {"k": "v"}}, "spec": spec}
+    made = await admin.make(f"/api/v1/namespaces/{namespace}/pods", body)
+    assert made["metadata"]["labels"] == {"made": "kubernetes-admin"}
+    assert made["metadata"]["annotations"] == {"k": "v", "a/b": "c"}
+    assert {"key": "x", "operator": "Exists"} in made["spec"]["tolerations"]
+    plain = await admin.make(f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": "q"}, "spec": spec})
+    assert "labels" not in plain["metadata"]
+
+
+async def test_a_webhook_is_only_asked_when_its_conditions_hold(admin: Rest, namespace: str) -> None:
+    webhook = {
+        "name": "absent.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": rules()["resourceRules"],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "matchConditions": [{"name": "named", "expression": "object.metadata.name.startsWith('ask')"}],
+    }
+    path = f"{BASE}/validatingwebhookconfigurations"
+    await admin.make(path, {"metadata": {"name": namespace}, "webhooks": [webhook]})
+    try:
+        assert (await admin("POST", maps(namespace), config("quiet"))).status == 201
+        assert (await admin("POST", maps(namespace), config("ask-me"))).status == 500
+        webhook["matchConditions"] = [{"name": "odd", "expression": "object.nothing == 1"}]
+        await admin.patch(f"{path}/{namespace}", {"webhooks": [webhook]})
+        answer = await admin("POST", maps(namespace), config("other"))
+        assert (answer.status, answer.json["reason"]) == (403, "Forbidden")
+    finally:
+        await admin("DELETE", f"{path}/{namespace}")
