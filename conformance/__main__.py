@@ -52,7 +52,9 @@ def against_own(build: Build, images: Images, arguments: argparse.Namespace, out
     with tempfile.TemporaryDirectory(prefix="pynetes-conformance-", dir="/tmp") as directory:
         environment = os.environ | {"PYNETES_STATE_DIR": directory, "KUBECONFIG": f"{directory}/kubeconfig"}
         try:
-            up = [*PYNETES, "up", "--name", NAME, "--nodes", str(arguments.nodes), "--upstream-dns", "none"]
+            # The suite of 1.20 waits for a token Secret in every service account before each test.
+            gates = ["--feature-gates", "LegacyServiceAccountTokenNoAutoGeneration=false"]
+            up = [*PYNETES, "up", "--name", NAME, "--nodes", str(arguments.nodes), "--upstream-dns", "none", *gates]
             subprocess.run(up, env=environment, check=True)
             load = [*PYNETES, "image", "load", "--name", NAME, str(images.archive)]
             subprocess.run(load, env=environment, check=True, stdout=subprocess.DEVNULL)

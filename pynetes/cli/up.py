@@ -34,6 +34,21 @@ def register(commands: Commands) -> None:
         metavar="ADDRESS",
         help="where pods' questions about other domains go (repeatable; 'none' for nowhere; default: the host's)",
     )
+    parser.add_argument(
+        "--feature-gates",
+        type=_gates,
+        metavar="NAME=BOOL,…",
+        help="upstream's feature gates; known: LegacyServiceAccountTokenNoAutoGeneration",
+    )
+
+
+def _gates(text: str) -> list[str]:
+    gates = [gate for gate in text.split(",") if gate]
+    for gate in gates:
+        name, _, value = gate.partition("=")
+        if not name or value not in ("true", "false"):
+            raise argparse.ArgumentTypeError(f"{gate!r} is not of the form Name=true or Name=false")
+    return gates
 
 
 def _count(text: str) -> int:
@@ -59,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         if lacking:
             raise ClusterError(f"this machine lacks what nodes need:\n{lacking}")
     progress = Progress()
-    cluster = lifecycle.prepare(arguments.name, count, arguments.upstream_dns)
+    cluster = lifecycle.prepare(arguments.name, count, arguments.upstream_dns, arguments.feature_gates)
     asyncio.run(lifecycle.up(cluster, progress.note))
     file = kubeconfig.merge(cluster)
     progress.note(f"kubectl uses context {cluster.context} ({file})")

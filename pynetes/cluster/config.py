@@ -52,6 +52,7 @@ class Cluster:
     api_port: int = 6443
     domain: str = "cluster.local"
     upstream_dns: list[str] = field(default_factory=list)
+    feature_gates: list[str] = field(default_factory=list)
     role: Role = "machine"
     server_address: str = ""
     node_name: str = ""

@@ -30,7 +30,9 @@ POD_STOP_SECONDS = 30.0
 # -- up -------------------------------------------------------------------------------------------------------------
 
 
-def prepare(name: str, node_count: int, upstream_dns: list[str] | None) -> Cluster:
+def prepare(
+    name: str, node_count: int, upstream_dns: list[str] | None = None, feature_gates: list[str] | None = None
+) -> Cluster:
     """The cluster called `name` as it is, or a new one with its addresses chosen."""
     config.check_name(name)
     existing = config.load(name)
@@ -51,6 +53,8 @@ def prepare(name: str, node_count: int, upstream_dns: list[str] | None) -> Clust
         except netns.NetworkError as error:
             raise ClusterError(str(error)) from error
         cluster = Cluster(name, index, node_count, _free_port(), upstream_dns=upstream_dns or [])
+    if feature_gates is not None:
+        cluster = replace(cluster, feature_gates=feature_gates)
     cluster.save()
     return cluster
 

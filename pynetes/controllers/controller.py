@@ -63,11 +63,13 @@ class Controller:
     """Who its events come from; `name` if empty."""
     account: ClassVar[str] = ""
     """The service account in kube-system that it acts as; `name` if empty."""
+    acts_as_manager: ClassVar[bool] = False
+    """Whether it acts as the manager itself: what makes the accounts' tokens cannot wait for one."""
     workers: ClassVar[int] = 8
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.client = context.client_for(self.account or self.name)
+        self.client = context.client if self.acts_as_manager else context.client_for(self.account or self.name)
         self.events = context.recorder(self.component or self.name)
         self.queue: WorkQueue[str] = WorkQueue()
         self._informers: list[Informer] = []

@@ -39,6 +39,7 @@ from pynetes.controllers.replicaset import ReplicaSetController, ReplicationCont
 from pynetes.controllers.resource_quota import ResourceQuotaController
 from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
 from pynetes.controllers.serviceaccount_token import ServiceAccountTokenController
+from pynetes.controllers.serviceaccount_token_legacy import LegacyTokenGenerator
 from pynetes.controllers.statefulset import StatefulSetController
 from pynetes.controllers.taint_eviction import TaintEvictionController
 from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -63,6 +64,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountController,
     RootCAPublisher,
     ServiceAccountTokenController,
+    LegacyTokenGenerator,
     PodGarbageCollector,
     NodeLifecycleController,
     TaintEvictionController,

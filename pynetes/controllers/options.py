@@ -45,13 +45,23 @@ class Options:
     horizontal_pod_autoscaler_initial_readiness_delay: float = 30.0
     horizontal_pod_autoscaler_cpu_initialization_period: float = 300.0
     resource_quota_sync_period: float = 300.0
+    feature_gates: list[str] = field(default_factory=list)
     verbosity: int = 0
+
+    def gate(self, name: str, default: bool) -> bool:
+        """Whether a feature is on: `--feature-gates Name=true,Other=false`."""
+        return dict(map(_gate, self.feature_gates)).get(name, default)
 
     def enabled(self, name: str) -> bool:
         """Whether `--controllers` chooses the controller: `-name` excludes, `name` or `*` includes."""
         if f"-{name}" in self.controllers:
             return False
         return name in self.controllers or "*" in self.controllers
+
+
+def _gate(text: str) -> tuple[str, bool]:
+    name, _, value = text.partition("=")
+    return name, _boolean(value)
 
 
 def _boolean(text: str) -> bool:
@@ -107,6 +117,7 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     ("horizontal-pod-autoscaler-downscale-stabilization", "how long the highest recommendation holds"),
     ("horizontal-pod-autoscaler-initial-readiness-delay", "grace for a pod's first readiness"),
     ("horizontal-pod-autoscaler-cpu-initialization-period", "time in which a starting pod's CPU is not believed"),
+    ("feature-gates", "Name=true or Name=false, comma-separated; known: LegacyServiceAccountTokenNoAutoGeneration"),
     ("resource-quota-sync-period", "how often all quota usage is recounted"),
 )
 

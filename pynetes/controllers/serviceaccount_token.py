@@ -72,6 +72,7 @@ class ServiceAccountTokenController(Controller):
     """Fills and removes token Secrets."""
 
     name = "serviceaccount-token-controller"
+    acts_as_manager = True
     workers = 2
 
     def __init__(self, context: Context) -> None:
