@@ -172,7 +172,7 @@ def matching_credentials(reference: str, secrets: Iterable[Obj]) -> list[dict[st
         for registry, entry in _registries(secret).items():
             pattern = _registry_pattern(registry)
             if _fits(pattern, target):
-                found.append((pattern, _auth(entry, registry)))
+                found.append((pattern, _auth(entry)))
     found.sort(key=lambda pair: pair[0], reverse=True)
     return [auth for _, auth in found]
 
@@ -215,8 +215,9 @@ def _fits(pattern: str, target: str) -> bool:
     return len(want) == 1 or have[1].startswith(want[1])
 
 
-def _auth(entry: Obj, registry: str) -> dict[str, str]:
-    auth = {"server_address": registry}
+def _auth(entry: Obj) -> dict[str, str]:
+    """CRI's AuthConfig; the runtime knows whom it talks to, so the server's address is left out."""
+    auth = {}
     if entry.get("auth"):
         user, _, password = base64.b64decode(entry["auth"]).decode(errors="replace").partition(":")
         auth |= {"username": user, "password": password.rstrip("\0")}

@@ -17,7 +17,6 @@ import enum
 import logging
 import shutil
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from pynetes.client.client import Unreachable
@@ -419,17 +418,8 @@ class PodWorker:
         except SandboxFailure:
             self._relist = True
             return False, self._next_retry("sandbox", *SANDBOX_RETRY)
-        await self._remove_old_sandboxes()
+        await self.stopper.remove_old_sandboxes()
         return True, None
-
-    async def _remove_old_sandboxes(self) -> None:
-        """Sandboxes without containers are of no use any more."""
-        used = {container.sandbox_id for container in self.view.all_containers()}
-        for sandbox in self.view.sandboxes[1:]:
-            if sandbox.id not in used:
-                with contextlib.suppress(CriError):
-                    await self.node.runtime.remove_pod_sandbox(sandbox.id)
-        self.view.sandboxes[1:] = [sandbox for sandbox in self.view.sandboxes[1:] if sandbox.id in used]
 
     async def _start(self, container: Obj) -> tuple[bool, float | None]:
         """Start one container unless it is backing off; returns whether it started, and when to try again."""
@@ -494,15 +484,8 @@ class PodWorker:
         return 0
 
     async def _prune(self, name: str) -> None:
-        """Keep the newest instance and the one before it; earlier ones go, with their logs."""
-        for old in self.view.containers.get(name, [])[2:]:
-            with contextlib.suppress(CriError):
-                await self.node.runtime.remove_container(old.id)
-            self.view.drop(old.id)
-            self.ended.pop(old.id, None)
-            if old.log_path:
-                await asyncio.to_thread(_remove_logs, old.log_path)
-        await self._remove_old_sandboxes()
+        for container_id in await self.stopper.remove_old_instances(name):
+            self.ended.pop(container_id, None)
 
     # Status
 
@@ -633,10 +616,3 @@ class PodWorker:
                 self._wake.clear()
                 await clock.wait_for(self._wake.wait(), delay)
             delay = min(delay * 2, 5.0)
-
-
-def _remove_logs(path: str) -> None:
-    """A container's log with all its rotated pieces."""
-    file = Path(path)
-    for piece in file.parent.glob(f"{file.name}*"):
-        piece.unlink(missing_ok=True)

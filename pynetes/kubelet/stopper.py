@@ -7,6 +7,7 @@ App containers end side by side; sidecars stay until the last of them has gone a
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterable
+from pathlib import Path
 
 from pynetes.kubelet import hooks, observed, spec
 from pynetes.kubelet.cri.client import CriError
@@ -86,6 +87,31 @@ class Stopper:
             await self._node.runtime.stop_pod_sandbox(sandbox.id)
             sandbox.ready = False
 
+    async def remove_old_instances(self, name: str) -> list[str]:
+        """Keep the newest instance of a container and the one before it; earlier ones go, with their logs."""
+        view = self._launcher.view
+        gone = []
+        for old in view.containers.get(name, [])[2:]:
+            with contextlib.suppress(CriError):
+                await self._node.runtime.remove_container(old.id)
+            view.drop(old.id)
+            gone.append(old.id)
+            if old.log_path:
+                await asyncio.to_thread(_remove_logs, Path(old.log_path))
+        if gone:
+            await self.remove_old_sandboxes()
+        return gone
+
+    async def remove_old_sandboxes(self) -> None:
+        """Sandboxes without containers are of no use any more."""
+        view = self._launcher.view
+        used = {container.sandbox_id for container in view.all_containers()}
+        for sandbox in view.sandboxes[1:]:
+            if sandbox.id not in used:
+                with contextlib.suppress(CriError):
+                    await self._node.runtime.remove_pod_sandbox(sandbox.id)
+        view.sandboxes[1:] = [sandbox for sandbox in view.sandboxes[1:] if sandbox.id in used]
+
     async def remove_all(self) -> None:
         """Remove every container and sandbox of the pod."""
         view = self._launcher.view
@@ -114,3 +140,9 @@ async def _all(stops: Iterable[Awaitable[None]]) -> None:
     for result in await asyncio.gather(*stops, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+
+
+def _remove_logs(path: Path) -> None:
+    """A container's log with all its rotated pieces."""
+    for piece in path.parent.glob(f"{path.name}*"):
+        piece.unlink(missing_ok=True)
