@@ -217,7 +217,7 @@ def _fits(pattern: str, target: str) -> bool:
 
 def _auth(entry: Obj) -> dict[str, str]:
     """CRI's AuthConfig; the runtime knows whom it talks to, so the server's address is left out."""
-    auth = {}
+    auth: dict[str, str] = {}
     if entry.get("auth"):
         user, _, password = base64.b64decode(entry["auth"]).decode(errors="replace").partition(":")
         auth |= {"username": user, "password": password.rstrip("\0")}
