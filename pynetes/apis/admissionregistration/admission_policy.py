@@ -51,9 +51,10 @@ class AdmissionPolicyStrategy(Strategy):
         else:
             rules.match_resources(errors, match, "spec.matchConstraints")
             errors.present("spec.matchConstraints.resourceRules", match.get("resourceRules"))
-        rules.match_conditions(errors, spec.get("matchConditions"), "spec.matchConditions")
+        known = _names(spec)
+        rules.match_conditions(errors, spec.get("matchConditions"), "spec.matchConditions", known - {"variables"})
         for index, variable in enumerate(spec.get("variables") or []):
-            _variable(errors, variable, f"spec.variables[{index}]")
+            _variable(errors, variable, f"spec.variables[{index}]", known)
         self.validate_actions(errors, obj, spec)
 
     def validate_actions(self, errors: Errors, obj: Obj, spec: Obj) -> None:
@@ -76,13 +77,13 @@ class ValidatingAdmissionPolicyStrategy(AdmissionPolicyStrategy):
             errors.required("spec.validations", _NOTHING_TO_DO)
             errors.required("spec.auditAnnotations", _NOTHING_TO_DO)
         for index, validation in enumerate(validations):
-            _validation(errors, validation, f"spec.validations[{index}]")
+            _validation(errors, validation, f"spec.validations[{index}]", _names(spec))
         if len(annotations) > AUDIT_ANNOTATIONS_LIMIT:
             detail = f"must not have more than {AUDIT_ANNOTATIONS_LIMIT} auditAnnotations"
             errors.invalid("spec.auditAnnotations", annotations, detail)
         for index, annotation in enumerate(annotations):
             path, key = f"spec.auditAnnotations[{index}]", annotation.get("key", "")
-            _audit_annotation(errors, annotation, path, meta.name(obj))
+            _audit_annotation(errors, annotation, path, meta.name(obj), _names(spec))
             if any(each.get("key", "") == key for each in annotations[:index]):
                 errors.duplicate(f"{path}.key", key)
 
@@ -115,7 +116,7 @@ class MutatingAdmissionPolicyStrategy(AdmissionPolicyStrategy):
         if not mutations:
             errors.required("spec.mutations", "mutations must contain at least one item")
         for index, mutation in enumerate(mutations):
-            _mutation(errors, mutation, f"spec.mutations[{index}]")
+            _mutation(errors, mutation, f"spec.mutations[{index}]", _names(spec))
 
     def row(self, obj: Obj) -> list[Any]:
         spec = printing.spec(obj)
@@ -196,23 +197,30 @@ def _param_kind(errors: Errors, kind: Obj) -> None:
         errors.invalid(f"{path}.kind", name, detail)
 
 
-def _variable(errors: Errors, variable: Obj, path: str) -> None:
+def _names(spec: Obj) -> frozenset[str]:
+    """What the policy's expressions may speak of; parameters only where it takes some."""
+    return rules.REQUEST_NAMES | {"namespaceObject", "variables"} | ({"params"} if spec.get("paramKind") else set())
+
+
+def _variable(errors: Errors, variable: Obj, path: str, known: frozenset[str]) -> None:
     name = variable.get("name", "")
     if errors.present(f"{path}.name", name.strip(), "name is not specified") and not _is_identifier(name):
         errors.invalid(f"{path}.name", name, "name is not a valid CEL identifier")
-    errors.present(f"{path}.expression", variable.get("expression", "").strip(), "expression is not specified")
+    rules.expression(errors, variable.get("expression", ""), f"{path}.expression", known)
 
 
 def _is_identifier(name: str) -> bool:
     return bool(_IDENTIFIER.fullmatch(name)) and name not in _RESERVED
 
 
-def _validation(errors: Errors, validation: Obj, path: str) -> None:
-    expression, message = validation.get("expression", "").strip(), validation.get("message") or ""
-    errors.present(f"{path}.expression", expression, "expression is not specified")
+def _validation(errors: Errors, validation: Obj, path: str, known: frozenset[str]) -> None:
+    message = validation.get("message") or ""
+    rules.expression(errors, validation.get("expression", ""), f"{path}.expression", known)
     computed = validation.get("messageExpression") or ""
     if computed and not computed.strip():
         errors.invalid(f"{path}.messageExpression", computed, "must be non-empty if specified")
+    elif computed:
+        rules.expression(errors, computed, f"{path}.messageExpression", known)
     if message and not message.strip():
         errors.invalid(f"{path}.message", message, "message must be non-empty if specified")
     elif rules.NEWLINES.search(message.strip()):
@@ -220,7 +228,7 @@ def _validation(errors: Errors, validation: Obj, path: str) -> None:
     rules.optional_one_of(errors, validation.get("reason"), f"{path}.reason", REASONS)
 
 
-def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str) -> None:
+def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str, known: frozenset[str]) -> None:
     key, expression = annotation.get("key", ""), annotation.get("valueExpression", "").strip()
     if policy:
         errors.check(f"{path}.key", f"{policy}/{key}", names.qualified_name(f"{policy}/{key}"))
@@ -230,9 +238,11 @@ def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str) -
         errors.required(f"{path}.valueExpression", "valueExpression is not specified")
     elif len(expression) > AUDIT_EXPRESSION_LIMIT:
         errors.required(f"{path}.valueExpression", f"must not exceed {AUDIT_EXPRESSION_LIMIT} bytes in length")
+    else:
+        rules.expression(errors, expression, f"{path}.valueExpression", known)
 
 
-def _mutation(errors: Errors, mutation: Obj, path: str) -> None:
+def _mutation(errors: Errors, mutation: Obj, path: str, known: frozenset[str]) -> None:
     kind = mutation.get("patchType", "")
     if not errors.required_one_of(f"{path}.patchType", kind, PATCH_TYPES):
         return
@@ -245,7 +255,7 @@ def _mutation(errors: Errors, mutation: Obj, path: str) -> None:
         elif value is None:
             errors.required(where, f"must be specified when patchType is {kind}")
         else:
-            errors.present(f"{where}.expression", value.get("expression", "").strip(), "expression is not specified")
+            rules.expression(errors, value.get("expression", ""), f"{where}.expression", known)
 
 
 def _actions(errors: Errors, actions: list[str]) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pynetes.apis import checks
 from pynetes.apis.checks import Errors
-from pynetes.machinery import names
+from pynetes.machinery import cel, names
 from pynetes.machinery.meta import Obj
 
 FAILURE_POLICIES = ("Fail", "Ignore")
@@ -18,6 +18,7 @@ REINVOCATION_POLICIES = ("IfNeeded", "Never")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 MATCH_CONDITIONS_LIMIT = 64
 NEWLINES = re.compile("[\n\r]")
+REQUEST_NAMES = frozenset({"object", "oldObject", "request", "authorizer"})  # what an expression may speak of
 _URL_FORM = "; desired format: https://host[/path]"
 
 
@@ -105,7 +106,21 @@ def match_resources(errors: Errors, match: Obj, path: str) -> None:
             rule(errors, each, where)
 
 
-def match_conditions(errors: Errors, conditions: list[Obj] | None, path: str) -> None:
+def expression(
+    errors: Errors, text: str, path: str, known: frozenset[str], detail: str = "expression is not specified"
+) -> None:
+    """An expression that is there and compiles, with the names it may use."""
+    if not errors.present(path, text.strip(), detail):
+        return
+    try:
+        cel.compile(text, known)
+    except cel.CelError as error:
+        errors.invalid(path, text, f"compilation failed: {error}")
+
+
+def match_conditions(
+    errors: Errors, conditions: list[Obj] | None, path: str, known: frozenset[str] = REQUEST_NAMES
+) -> None:
     """Named expressions, all of which must hold."""
     conditions = conditions or []
     if len(conditions) > MATCH_CONDITIONS_LIMIT:
@@ -113,7 +128,7 @@ def match_conditions(errors: Errors, conditions: list[Obj] | None, path: str) ->
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         where, name = f"{path}[{index}]", condition.get("name", "")
-        errors.present(f"{where}.expression", condition.get("expression", "").strip())
+        expression(errors, condition.get("expression", ""), f"{where}.expression", known, "")
         errors.name(f"{where}.name", name, names.qualified_name)
         if name and name in seen:
             errors.duplicate(f"{where}.name", name)

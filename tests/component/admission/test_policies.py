@@ -151,7 +151,8 @@ async def test_a_mutating_policy_applies_configurations_and_patches(admin: Rest,
         "patchType": "ApplyConfiguration",
         "applyConfiguration": {
             "expression": "Object{metadata: Object.metadata{labels: Object.metadata.labels{"
-            "made: request.userInfo.username}}, spec: Object.spec{tolerations: [Object.spec.tolerations{key: 'x', operator: 'Exists'}]}}"
+            "made: request.userInfo.username}}, "
+            "spec: Object.spec{tolerations: [Object.spec.tolerations{key: 'x', operator: 'Exists'}]}}"
         },
     }
     patch = {
@@ -199,3 +200,30 @@ async def test_a_webhook_is_only_asked_when_its_conditions_hold(admin: Rest, nam
         assert (answer.status, answer.json["reason"]) == (403, "Forbidden")
     finally:
         await admin("DELETE", f"{path}/{namespace}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "message"),
+    [
+        ({"validations": [{"expression": "object.x >"}]}, "spec.validations[0].expression", "Syntax error"),
+        (
+            {"validations": [{"expression": "params.x == 1"}]},
+            "spec.validations[0].expression",
+            "undeclared reference to 'params' (in container '')",
+        ),
+        (
+            {"validations": [{"expression": "true"}], "matchConditions": [{"name": "a", "expression": "nope"}]},
+            "spec.matchConditions[0].expression",
+            "undeclared reference to 'nope' (in container '')",
+        ),
+    ],
+)
+async def test_an_expression_that_does_not_compile_is_refused(
+    admin: Rest, spec: dict[str, Any], path: str, message: str
+) -> None:
+    policy = {"metadata": {"name": "broken"}, "spec": {"matchConstraints": rules(), **spec}}
+    answer = await admin("POST", f"{BASE}/validatingadmissionpolicies", policy)
+    assert answer.status == 422
+    assert f"{path}: Invalid value" in answer.message
+    assert "compilation failed: ERROR: <input>:1:" in answer.message
+    assert message in answer.message
