@@ -1,0 +1,73 @@
+"""What the server does by itself: old events go, and what must be there comes back."""
+
+import asyncio
+
+import pytest
+
+from pynetes.apiserver import bootstrap
+from pynetes.machinery.errors import StatusError
+from pynetes.testing.apiserver import RunningApiServer, running_apiserver
+
+
+async def _until_missing(server: RunningApiServer, kind: str, name: str) -> None:
+    client = server.client()
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await client.get(kind, name, "default")
+            except StatusError as error:
+                assert error.code == 404
+                return
+            await asyncio.sleep(0.02)
+
+
+def event(name: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": name, "namespace": "default"},
+        "involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"},
+        "reason": "Because",
+        "type": "Normal",
+        "message": name,
+    }
+
+
+async def test_an_event_is_removed_when_nobody_has_written_it_for_long() -> None:
+    async with running_apiserver(event_ttl=0.4) as server:
+        client = server.client()
+        await client.create("events", event("old"), "default")
+        await client.create("events", event("renewed"), "default")
+        for count in range(4):
+            await asyncio.sleep(0.2)
+            await client.patch("events", "renewed", {"message": str(count)}, "default")
+        await _until_missing(server, "events", "old")
+        assert (await client.get("events", "renewed", "default"))["message"] == "3"
+        await _until_missing(server, "events", "renewed")
+
+
+async def test_the_kubernetes_service_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "KEEP_INTERVAL", 0.2)
+    async with running_apiserver() as server:
+        client = server.client()
+        before = await client.get("services", "kubernetes", "default")
+        await client.delete("services", "kubernetes", "default")
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    found = await client.get("services", "kubernetes", "default")
+                except StatusError:
+                    await asyncio.sleep(0.05)
+                    continue
+                break
+        assert found["metadata"]["uid"] != before["metadata"]["uid"]
+        assert found["spec"]["clusterIP"] == before["spec"]["clusterIP"]
+
+
+async def test_an_advertised_address_becomes_the_endpoint_of_the_service() -> None:
+    async with running_apiserver(advertise_address="192.0.2.7") as server:
+        client = server.client()
+        endpoints = await client.get("endpoints", "kubernetes", "default")
+        (subset,) = endpoints["subsets"]
+        assert subset["addresses"] == [{"ip": "192.0.2.7"}]
+        assert subset["ports"] == [{"name": "https", "port": server.server.port, "protocol": "TCP"}]
+        found = await client.get("endpointslices.discovery.k8s.io", "kubernetes", "default")
+        assert found["endpoints"][0]["addresses"] == ["192.0.2.7"]
