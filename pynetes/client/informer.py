@@ -281,11 +281,13 @@ def _version(obj: Obj) -> str:
 class InformerFactory:
     """One informer per resource and selection, shared by all who ask.
 
-    `run` starts those that were asked for and those asked for later, and ends only by cancellation.
+    `run` starts those that were asked for and those asked for later, and ends only by cancellation. `transforms` say by
+    resource (`deployments.apps`) how objects are to be cut down on their way into the cache.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, transforms: Mapping[str, Transform] | None = None) -> None:
         self.client = client
+        self._transforms = dict(transforms or {})
         self._informers: dict[tuple[Any, ...], Informer] = {}
         self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._failed: asyncio.Future[None] | None = None
@@ -307,8 +309,15 @@ class InformerFactory:
             key = (*base, False)
         informer = self._informers.get(key)
         if informer is None:
+            transform = self._transforms.get(resource.group_resource, drop_managed_fields)
             informer = Informer(
-                self.client, resource, namespace, label_selector, field_selector, metadata_only=metadata_only
+                self.client,
+                resource,
+                namespace,
+                label_selector,
+                field_selector,
+                transform=drop_managed_fields if metadata_only else transform,
+                metadata_only=metadata_only,
             )
             self._informers[key] = informer
             if self._failed is not None:

@@ -18,6 +18,7 @@ from pynetes.client.client import Client, Unreachable
 from pynetes.client.events import EventRecorder
 from pynetes.client.informer import Indexer, Informer, InformerFactory
 from pynetes.client.workqueue import WorkQueue
+from pynetes.controllers.slim import slim_pod
 from pynetes.machinery import meta
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
@@ -43,7 +44,7 @@ class Context:
     ) -> None:
         self.client = client
         self.options = options
-        self.informers = informers or InformerFactory(client)
+        self.informers = informers or InformerFactory(client, {"pods": slim_pod})
         self.client_for = client_for or (lambda account: client)
         self._recorders: dict[str, EventRecorder] = {}
 

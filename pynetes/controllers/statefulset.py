@@ -149,9 +149,10 @@ class StatefulSetController(Controller):
     async def _fix(self, owner: Obj, pod: Obj, index: int) -> None:
         """Give a pod the identity it should have, and claims that were lost."""
         await self._create_claims(owner, index, meta.name(pod))
-        fixed = identity.identified(owner, pod, index)
-        if fixed["metadata"]["labels"] != meta.labels(pod):
-            await self.client.update("pods", fixed)
+        labels = identity.identified(owner, pod, index)["metadata"]["labels"]
+        if labels != meta.labels(pod):
+            patch = {"metadata": {"uid": meta.uid(pod), "labels": labels}}
+            await self.client.patch("pods", meta.name(pod), patch, meta.namespace(pod))
 
     async def _delete(self, owner: Obj, pod: Obj) -> None:
         name = meta.name(pod)
