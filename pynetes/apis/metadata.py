@@ -25,8 +25,11 @@ IMMUTABLE_FIELDS = (
 _BANNED_OWNERS = {("v1", "Event")}
 
 
-def validate(obj: Obj, *, namespaced: bool, name_check: NameCheck) -> Errors:
-    """The rules for the metadata of a new object."""
+def validate(obj: Obj, *, namespaced: bool, name_check: NameCheck, any_finalizer: bool = False) -> Errors:
+    """The rules for the metadata of a new object.
+
+    Finalizers are qualified by a domain or among the standard ones, except where the kind takes `any_finalizer`.
+    """
     errors = Errors()
     metadata = obj.get("metadata") or {}
     prefix = metadata.get("generateName")
@@ -38,11 +41,11 @@ def validate(obj: Obj, *, namespaced: bool, name_check: NameCheck) -> Errors:
     else:
         errors.check("metadata.name", name, name_check(name))
     _namespace(errors, metadata, namespaced)
-    _common(errors, metadata)
+    _common(errors, metadata, any_finalizer)
     return errors
 
 
-def validate_update(new: Obj, old: Obj) -> Errors:
+def validate_update(new: Obj, old: Obj, *, any_finalizer: bool = False) -> Errors:
     """The rules for the metadata of a changed object."""
     errors = Errors()
     current, before = new.get("metadata") or {}, old.get("metadata") or {}
@@ -55,7 +58,7 @@ def validate_update(new: Obj, old: Obj) -> Errors:
         errors.invalid("metadata.generation", generation, "must not be decremented")
     if not current.get("resourceVersion") and before.get("resourceVersion") is None:
         errors.invalid("metadata.resourceVersion", "", "must be specified for an update")
-    _common(errors, current)
+    _common(errors, current, any_finalizer)
     return errors
 
 
@@ -79,12 +82,12 @@ def _namespace(errors: Errors, metadata: Obj, namespaced: bool) -> None:
         errors.forbidden("metadata.namespace", "not allowed on this type")
 
 
-def _common(errors: Errors, metadata: Obj) -> None:
+def _common(errors: Errors, metadata: Obj, any_finalizer: bool) -> None:
     errors.non_negative("metadata.generation", metadata.get("generation"))
     checks.labels(errors, metadata.get("labels"), "metadata.labels")
     annotations(errors, metadata.get("annotations"), "metadata.annotations")
     _owner_references(errors, metadata.get("ownerReferences") or [])
-    _finalizers(errors, metadata.get("finalizers") or [])
+    _finalizers(errors, metadata.get("finalizers") or [], any_finalizer)
 
 
 def annotations(errors: Errors, values: dict[str, str] | None, path: str) -> None:
@@ -126,9 +129,13 @@ def _owner_text(reference: Obj) -> dict[str, Any]:
     return {field: reference.get(field, "") for field in ("apiVersion", "kind", "name", "uid")}
 
 
-def _finalizers(errors: Errors, finalizers: list[str]) -> None:
+def _finalizers(errors: Errors, finalizers: list[str], any_finalizer: bool) -> None:
     for index, finalizer in enumerate(finalizers):
-        finalizer_name(errors, finalizer, f"metadata.finalizers[{index}]")
+        path = f"metadata.finalizers[{index}]"
+        if any_finalizer:
+            errors.check(path, finalizer, names.qualified_name(finalizer))
+        else:
+            finalizer_name(errors, finalizer, path)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         errors.invalid("metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
 

@@ -45,6 +45,8 @@ class Strategy:
     allow_create_on_update: ClassVar[bool] = False
     allow_unconditional_update: ClassVar[bool] = True
     default_propagation: ClassVar[str] = "Background"
+    any_finalizer: ClassVar[bool] = False
+    """Whether finalizers need no domain; the kinds of upstream's add-on servers are that lenient."""
     status_keeps: ClassVar[tuple[str, ...]] = ()
     """Fields of the metadata that a status update cannot change; for most kinds it can change all."""
     columns: tuple[Column, ...] = printing.NAME_AND_CREATED
@@ -146,26 +148,31 @@ class Strategy:
 
     def validate(self, obj: Obj) -> list[FieldError]:
         """All findings about a new object."""
-        errors = metadata.validate(obj, namespaced=self.resource.namespaced, name_check=self.name_check)
+        errors = metadata.validate(
+            obj,
+            namespaced=self.resource.namespaced,
+            name_check=self.name_check,
+            any_finalizer=self.any_finalizer,
+        )
         self.validate_spec(errors, obj)
         return errors
 
     def validate_update(self, new: Obj, old: Obj) -> list[FieldError]:
         """All findings about a changed object: its own rules and those of the change."""
-        errors = metadata.validate_update(new, old)
+        errors = metadata.validate_update(new, old, any_finalizer=self.any_finalizer)
         self.validate_spec(errors, new)
         self.validate_spec_update(errors, new, old)
         return errors
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[FieldError]:
         """All findings about a changed status."""
-        errors = metadata.validate_update(new, old)
+        errors = metadata.validate_update(new, old, any_finalizer=self.any_finalizer)
         self.validate_status(errors, new, old)
         return errors
 
     def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
         """All findings about a write through another subresource."""
-        return metadata.validate_update(new, old)
+        return metadata.validate_update(new, old, any_finalizer=self.any_finalizer)
 
     def content(self, obj: Obj) -> Obj:
         """What the generation counts the changes of."""
@@ -179,6 +186,9 @@ class Strategy:
         return found | self.selectable(obj)
 
     # Deletion.
+
+    def prepare_delete(self, obj: Obj) -> None:
+        """What else changes in the object when somebody asks for its deletion."""
 
     def graceful_delete(self, obj: Obj, grace: int | None) -> int:
         """The seconds between the delete request and the object's removal; 0 removes it at once."""

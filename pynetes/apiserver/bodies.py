@@ -6,10 +6,12 @@ default) or dropped in silence (Ignore).
 
 from typing import Any
 
+import msgspec
+
 from pynetes.apiserver import negotiate
 from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import Request
-from pynetes.machinery import errors, scheme, wire
+from pynetes.machinery import decode_errors, errors, scheme, wire
 from pynetes.machinery.meta import Obj
 
 _SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
@@ -18,8 +20,35 @@ _SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 def decode(request: Request, resource: Resource, ctx: Context) -> Obj:
     """The body as an object of this resource, in the version of the path."""
     raw = negotiate.body_json(request)
+    if resource.definition is None and resource.schema is not None:
+        return _decode_custom(raw, resource, ctx)
     target = resource.rt if resource.definition is not None else None
     return decode_as(raw, target, resource.rt.api_version, resource.rt.kind, ctx)
+
+
+def _decode_custom(raw: bytes, resource: Resource, ctx: Context) -> Obj:
+    """A body as a custom kind: what its schema does not name is dropped, and told of."""
+    rt, schema = resource.rt, resource.schema
+    assert schema is not None
+    try:
+        obj: Obj = wire.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.bad_request(
+            f"the object provided is unrecognized (must be of type {rt.kind}): couldn't get version/kind; "
+            f"json parse error: {error}"
+        ) from error
+    if not isinstance(obj, dict):
+        raise errors.bad_request(f"the object provided is unrecognized (must be of type {rt.kind})")
+    check_kind(obj, rt.api_version, rt.kind)
+    faults = decode_errors.strict_errors(schema, raw) if ctx.field_validation != "Ignore" else []
+    if faults and ctx.field_validation == "Strict":
+        raise errors.bad_request(
+            f'{rt.kind} in version "{rt.version}" cannot be handled as a {rt.kind}: '
+            f"strict decoding error: {', '.join(faults)}"
+        )
+    ctx.warnings += faults
+    resource.strategy.receive(obj)
+    return obj
 
 
 def decode_as(

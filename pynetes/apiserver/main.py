@@ -21,6 +21,7 @@ from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
 from pynetes.apiserver.authz.authorizer import Authorizer
+from pynetes.apiserver.crd.manager import CustomResources
 from pynetes.apiserver.discovery import Discovery
 from pynetes.apiserver.event_ttl import EventExpiry
 from pynetes.apiserver.flowcontrol import FlowControl
@@ -67,6 +68,7 @@ class ApiServer:
         self.port = options.secure_port
         self.ready = False
         self._http: HttpServer | None = None
+        self.custom_resources = CustomResources(self.registry)
         self._events = EventExpiry(self.registry, options.event_ttl)
         self._tasks: list[asyncio.Task[None]] = []
         self.health.add("etcd", lambda: "")
@@ -95,6 +97,7 @@ class ApiServer:
         """Listen, and bring the store to the state every cluster starts from."""
         options = self.options
         self.authorizer.follow(self.store)
+        self.custom_resources.start()
         self.admission.start(self)
         self._http = HttpServer(self.handle)
         tls = _tls(options)
@@ -119,6 +122,7 @@ class ApiServer:
             self._http.stopping = True
             self.registry.end_watches()
             await self._http.stop(self.options.shutdown_grace)
+        await self.custom_resources.stop()
         await self.admission.stop()
         await tunnels.close(self)
         await self.authorizer.stop()

@@ -95,6 +95,7 @@ class _Patch:
         bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
         bodies.check_name(patched, self._info.name, self._info.namespace if resource.rt.namespaced else "")
         if resource.definition is None:
+            self._note(resource.strategy.receive(patched), patched)
             return patched
         try:
             return scheme.convert(resource.rt, patched)
@@ -107,7 +108,12 @@ class _Patch:
         definition, validation = self._resource.definition, self._ctx.field_validation
         if definition is None or validation == "Ignore":
             return
-        unknown = [f'unknown field "{path}"' for path in scheme.unknown_fields(definition, patched)]
+        self._note(scheme.unknown_fields(definition, patched), patched)
+
+    def _note(self, paths: list[str], patched: Obj) -> None:
+        """Refuse the outcome for its unknown fields, or warn of them, as the client wishes."""
+        validation = self._ctx.field_validation
+        unknown = [f'unknown field "{path}"' for path in paths] if validation != "Ignore" else []
         if unknown and validation == "Strict":
             raise self._refused(patched, f"strict decoding error: {', '.join(unknown)}")
         if not self._warned:
@@ -159,11 +165,14 @@ async def _apply(
             config,
             ctx.field_manager,
             force,
-            resource.definition,
+            resource.schema,
             clock.timestamp(),
             subresource=subresource,
         )
-        return outcome if resource.definition is None else scheme.convert(resource.rt, outcome)
+        if resource.definition is None:
+            resource.strategy.receive(outcome)
+            return outcome
+        return scheme.convert(resource.rt, outcome)
 
     return await writes.update(
         registry,

@@ -147,6 +147,9 @@ def _endpoint(resource: Resource, info: RequestInfo) -> subresources.Endpoint | 
             raise method_not_allowed()  # one creates in a collection, and changes one object
         return None
     served = resource.rt.subresource(info.subresource)
+    shared = subresources.find(subresources.ANY, info.subresource) if served is not None else None
+    if shared is not None and info.verb in shared:
+        return shared[info.verb]
     if served is None and handlers is None:
         raise errors.path_not_found()
     if info.subresource != "status" or served is None or info.verb not in served.verbs:

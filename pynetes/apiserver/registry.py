@@ -21,6 +21,7 @@ from pynetes.machinery import resources, scheme, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.openapi import CustomType
 from pynetes.machinery.resources import ResourceType
+from pynetes.machinery.schema import Schema
 from pynetes.storage.interface import Record, Store, Watch
 
 if TYPE_CHECKING:
@@ -80,9 +81,11 @@ class Resource:
         "hooks",
         "list_head",
         "rt",
+        "schema",
         "stored",
         "strategy",
         "supported_fields",
+        "terminating",
     )
 
     def __init__(
@@ -93,7 +96,9 @@ class Resource:
         self.strategy = strategy
         self.stored = stored
         self.converts = stored != rt
-        self.definition = scheme.definition_of(rt.api_version, rt.kind)
+        self.definition = None if custom is not None else scheme.definition_of(rt.api_version, rt.kind)
+        self.schema: str | Schema | None = self.definition
+        self.terminating = False
         self.hooks = _write_hooks.get(rt.group_resource, [])
         self.list_head = f'{{"kind":"{rt.kind}List","apiVersion":"{rt.api_version}","metadata":'.encode()
         self.supported_fields = (
@@ -152,7 +157,7 @@ class Registry:
         self.server: ApiServer | None = None
         self.admission: Admission | None = None
         self.changes = 0
-        self.watches: set[Watch] = set()
+        self.watches: dict[Watch, str] = {}
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         for rt in served:
             self.add(rt, strategy_for(rt), stored=hub(rt))
@@ -165,7 +170,11 @@ class Registry:
         custom: CustomType | None = None,
     ) -> Resource:
         """Serve a resource from now on (again, with another strategy, if it was served before)."""
-        resource = Resource(rt, strategy, stored or rt, custom)
+        return self.serve(Resource(rt, strategy, stored or rt, custom))
+
+    def serve(self, resource: Resource) -> Resource:
+        """Serve a resource from now on, in place of whatever was served at its path."""
+        rt = resource.rt
         self._by_path[rt.group, rt.version, rt.plural] = resource
         self.changes += 1
         return resource
@@ -175,9 +184,9 @@ class Registry:
         self._by_path.pop((rt.group, rt.version, rt.plural), None)
         self.changes += 1
 
-    def end_watches(self) -> None:
-        """End every watch in good order, as a server does that stops."""
-        for watch in list(self.watches):
+    def end_watches(self, prefix: str = "") -> None:
+        """End every watch (below a prefix) in good order, as when the server stops or a kind changes."""
+        for watch in [watch for watch, watched in self.watches.items() if watched.startswith(prefix)]:
             watch.close()
 
     def __iter__(self) -> Iterator[Resource]:

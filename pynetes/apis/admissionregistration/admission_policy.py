@@ -29,6 +29,7 @@ class AdmissionPolicyStrategy(Strategy):
     """What both kinds of policy have."""
 
     tracks_generation = True
+    any_finalizer = True
     allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
@@ -127,6 +128,7 @@ class PolicyBindingStrategy(Strategy):
     """A binding of a policy, of either kind."""
 
     tracks_generation = True
+    any_finalizer = True
     allow_unconditional_update = False
     has_actions = False
     columns = (

@@ -26,6 +26,7 @@ class WebhookConfigurationStrategy(Strategy):
     """A configuration of webhooks."""
 
     tracks_generation = True
+    any_finalizer = True
     allow_unconditional_update = False
     columns = (
         printing.NAME,

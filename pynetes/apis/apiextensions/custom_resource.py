@@ -10,10 +10,11 @@ from typing import Any
 from pynetes.apis import printing
 from pynetes.apis.apiextensions import json_path, shape, values
 from pynetes.apis.checks import Errors
+from pynetes.apis.metadata import STANDARD_FINALIZERS
 from pynetes.apis.strategy import ScaleSpec, Strategy
 from pynetes.machinery import errors as status_errors
 from pynetes.machinery import meta, scheme, selectors, wire
-from pynetes.machinery.errors import FieldError, StatusError
+from pynetes.machinery.errors import FieldError, StatusError, quote
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
 from pynetes.machinery.tables import Column
@@ -26,6 +27,7 @@ class CustomResourceStrategy(Strategy):
     """One version of a custom kind."""
 
     tracks_generation = True
+    any_finalizer = True
     allow_create_on_update = False
     allow_unconditional_update = False
     status_keeps = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -82,6 +84,14 @@ class CustomResourceStrategy(Strategy):
             errors.extend(shape.repeated(obj, self.schema))
         if self.scale is not None:
             _check_scale(errors, obj, self.scale)
+
+    def warnings(self, obj: Obj) -> list[str]:
+        return [
+            f"metadata.finalizers: {quote(each)}: prefer a domain-qualified finalizer name including a path (/) to "
+            "avoid accidental conflicts with other finalizer writers"
+            for each in obj["metadata"].get("finalizers") or []
+            if "/" not in each and each not in STANDARD_FINALIZERS
+        ]
 
     # Presentation.
 

@@ -37,6 +37,7 @@ class CustomResourceDefinitionStrategy(Strategy):
     """A custom resource definition."""
 
     tracks_generation = True
+    any_finalizer = True
     allow_unconditional_update = False
     status_keeps = ("labels", "annotations", "finalizers", "ownerReferences")
     initial_status: ClassVar[Obj] = {
@@ -106,6 +107,16 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
         _names(errors, printing.status(new).get("acceptedNames") or {}, "status.acceptedNames")
+
+    def prepare_delete(self, obj: Obj) -> None:
+        """Instances go first: the definition stays until its finalizer is taken away."""
+        if meta.is_deleting(obj):
+            return
+        finalizers = obj["metadata"].setdefault("finalizers", [])
+        if FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
+        message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+        meta.set_condition(obj, "Terminating", "True", "InstanceDeletionPending", message)
 
     def row(self, obj: Obj) -> list[Any]:
         return [meta.name(obj), obj.get("metadata", {}).get("creationTimestamp")]

@@ -21,6 +21,7 @@ class APIServiceStrategy(Strategy):
 
     name_check = staticmethod(names.path_segment)
     allow_unconditional_update = False
+    any_finalizer = True
     status_keeps = ("labels", "annotations", "finalizers", "ownerReferences")
     columns = (
         printing.NAME,

@@ -35,6 +35,9 @@ class Endpoint:
     streaming: bool = False
 
 
+ANY = "*"
+"""Stands for every kind that has the subresource but no handler of its own for it: custom resources."""
+
 _endpoints: dict[tuple[str, str], dict[str, Endpoint]] = {}
 
 

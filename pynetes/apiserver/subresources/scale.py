@@ -10,7 +10,7 @@ from pynetes.apis.strategy import ScaleSpec, Strategy
 from pynetes.apiserver import bodies, negotiate, parameters, patch, writes
 from pynetes.apiserver.registry import Resource
 from pynetes.apiserver.request import Request, Response
-from pynetes.apiserver.subresources import subresource
+from pynetes.apiserver.subresources import ANY, subresource
 from pynetes.machinery import errors, selectors, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
@@ -117,5 +117,5 @@ def _check(scale: Obj, name: str) -> None:
         raise errors.invalid("autoscaling", "Scale", name, [finding])
 
 
-for _kind in SCALED:
+for _kind in (*SCALED, ANY):
     subresource(_kind, "scale", verbs=("get", "update", "patch"))(handle)

@@ -1,0 +1,101 @@
+"""One served version of a custom resource.
+
+Objects are stored in the definition's storage version at the time of their write; which version that was, each says
+itself. Without a conversion webhook versions differ only in name, so reading another version is setting `apiVersion`,
+pruning and defaulting by its schema, as upstream does on every read. Where a read would change nothing (one version,
+no defaults, a schema that never changed) the stored bytes are served as they are.
+"""
+
+from typing import Any
+
+from pynetes.apis.apiextensions import shape
+from pynetes.apis.apiextensions.custom_resource import CustomResourceStrategy
+from pynetes.apiserver.registry import Resource
+from pynetes.machinery import meta, scheme
+from pynetes.machinery.meta import Obj
+from pynetes.machinery.openapi import CustomType
+from pynetes.machinery.resources import FULL, STATUS, ResourceType, Subresource
+
+_META = "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_EVERY_OBJECT: Obj = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": _META}}
+
+
+class CustomResource(Resource):
+    """A version of a definition, as the verbs see it."""
+
+    __slots__ = ()
+
+    def __init__(self, definition: Obj, version: Obj) -> None:
+        rt = resource_type(definition, version)
+        strategy = CustomResourceStrategy(rt, version)
+        super().__init__(rt, strategy, storage_type(definition), CustomType(rt, strategy.schema or None))
+        self.terminating = meta.is_condition_true(definition, "Terminating")
+        list_kind = _names(definition).get("listKind") or rt.list_kind
+        self.list_head = f'{{"kind":"{list_kind}","apiVersion":"{rt.api_version}","metadata":'.encode()
+        properties = {**(strategy.schema.get("properties") or {}), **_EVERY_OBJECT}
+        self.schema = scheme.from_openapi(strategy.schema | {"properties": properties}, rt.kind)
+        several = len(definition["spec"].get("versions") or []) > 1
+        changed = definition["metadata"].get("generation", 1) > 1
+        self.converts = several or changed or shape.has_defaults(strategy.schema)
+
+    def from_stored(self, obj: Obj) -> Obj:
+        """A stored object as this version has it."""
+        if self.converts:
+            obj["apiVersion"] = self.rt.api_version
+            shape.prune(obj, self.strategy_schema, is_resource=True)
+            self.strategy.default(obj)
+        return obj
+
+    def to_stored(self, obj: Obj) -> Obj:
+        """An object of this version as it is stored."""
+        return {**obj, "apiVersion": self.stored.api_version}
+
+    @property
+    def strategy_schema(self) -> Obj:
+        """The version's schema as it was written."""
+        assert isinstance(self.strategy, CustomResourceStrategy)
+        return self.strategy.schema
+
+
+def served(definition: Obj) -> list[CustomResource]:
+    """All versions of a definition that are served."""
+    return [CustomResource(definition, version) for version in _versions(definition) if version.get("served")]
+
+
+def storage_type(definition: Obj) -> ResourceType:
+    """The version that objects are stored in."""
+    stored = next(version for version in _versions(definition) if version.get("storage"))
+    return resource_type(definition, stored)
+
+
+def resource_type(definition: Obj, version: Obj) -> ResourceType:
+    """How the objects of one version are addressed, by the names that were accepted."""
+    spec, names = definition["spec"], _names(definition)
+    group, kind = spec["group"], names["kind"]
+    subresources: list[Subresource] = []
+    wanted: dict[str, Any] = version.get("subresources") or {}
+    if wanted.get("scale") is not None:
+        subresources.append(Subresource("scale", "autoscaling", "v1", "Scale", STATUS))
+    if wanted.get("status") is not None:
+        subresources.append(Subresource("status", group, version["name"], kind, STATUS))
+    return ResourceType(
+        group=group,
+        version=version["name"],
+        plural=names["plural"],
+        kind=kind,
+        singular=names.get("singular") or kind.lower(),
+        namespaced=spec.get("scope") == "Namespaced",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        verbs=FULL,
+        subresources=tuple(subresources),
+    )
+
+
+def _versions(definition: Obj) -> list[Obj]:
+    return definition["spec"].get("versions") or []
+
+
+def _names(definition: Obj) -> Obj:
+    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
+    return accepted if accepted.get("plural") else definition["spec"]["names"]
