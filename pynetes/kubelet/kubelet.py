@@ -71,7 +71,7 @@ class Kubelet:
             host_ips=addresses,
             memory_capacity=machine.memory(),
             allocatable=lambda: self.node.allocatable,
-            network_problem=lambda: self.node.runtime_problem or self.node.network_problem,
+            network_problem=self._network_problem,
             admit=self._admit,
             neighbours=self._neighbours,
         )
@@ -200,6 +200,12 @@ class Kubelet:
         worker = self.workers.get(uid)
         if worker is not None:
             worker.object_changed(key[0], key[2])
+
+    def _network_problem(self) -> str:
+        if self.node.runtime_problem:
+            return self.node.runtime_problem
+        problem = self.node.network_problem
+        return f"container runtime network not ready: {problem}" if problem else ""
 
     def _network_changed(self) -> None:
         for worker in self.workers.values():

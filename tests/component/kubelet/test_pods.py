@@ -1,5 +1,7 @@
 """Pods on a real node: how they start, end, fail and come back."""
 
+from pathlib import Path
+
 import pytest
 
 from pynetes.machinery import clock
@@ -392,3 +394,75 @@ async def test_a_changed_image_replaces_the_container(node: Node) -> None:
     assert ("Killing", "Container app definition changed, will be restarted") in await node.events("image")
     assert pod["status"]["containerStatuses"][0]["image"] == NON_ROOT
     await node.delete("image")
+
+
+async def test_a_failing_post_start_hook_kills_the_container(node: Node) -> None:
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo oops; exit 5"]}}}
+    await node.create(make_pod("badhook", "sleep", "3600", container={"lifecycle": hook}))
+    pod = await node.wait("badhook", lambda pod: "lastState" in str(pod["status"]) and restarts(pod) >= 1)
+    events = await node.events("badhook")
+    assert ("FailedPostStartHook", "PostStartHook failed") in events
+    assert ("Killing", "FailedPostStartHook") in events
+    assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
+    await node.delete("badhook")
+
+
+async def test_hooks_over_http_and_sleeping_hooks(node: Node) -> None:
+    await node.create(make_pod("hookserver", "sh", "-c", "httpd -f -vv -p 8080 -h /www"))
+    server = await node.wait("hookserver", is_ready)
+    get = {"httpGet": {"host": server["status"]["podIP"], "port": 8080, "path": "/hello"}}
+    lifecycle = {"postStart": get, "preStop": {"sleep": {"seconds": 1}}}
+    await node.create(
+        make_pod("hooked", "sleep", "3600", container={"lifecycle": lifecycle}, terminationGracePeriodSeconds=3)
+    )
+    await node.wait("hooked", is_ready)
+    began = clock.monotonic()
+    await node.delete("hooked")
+    assert 1.0 < clock.monotonic() - began < 4.5
+    worker = node.kubelet.worker_of("default", "hookserver")
+    assert worker is not None
+    container = worker.view.latest("app")
+    assert container is not None and "/hello" in Path(container.log_path).read_text()
+    await node.delete("hookserver")
+
+
+async def test_tcp_and_failing_startup_probes(node: Node) -> None:
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    await node.create(
+        make_pod(
+            "tcp",
+            "sh",
+            "-c",
+            "httpd -f -p 8080 -h /www",
+            container={"readinessProbe": {**probe, "failureThreshold": 9}},
+        )
+    )
+    await node.wait("tcp", is_ready)
+    await node.delete("tcp")
+    await node.create(make_pod("startup", "sleep", "3600", container={"startupProbe": probe}))
+    await node.wait("startup", lambda pod: restarts(pod) == 1)
+    events = await node.events("startup")
+    assert ("Killing", "Container app failed startup probe, will be restarted") in events
+    assert any(text.endswith(":8080: connect: connection refused") for reason, text in events if reason == "Unhealthy")
+    await node.delete("startup")
+
+
+async def test_the_probes_own_grace_period_wins(node: Node) -> None:
+    probe = {
+        "exec": {"command": ["false"]},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "terminationGracePeriodSeconds": 1,
+    }
+    stubborn = "trap '' TERM; while true; do sleep 0.1; done"
+    await node.create(
+        make_pod(
+            "probegrace", "sh", "-c", stubborn, container={"livenessProbe": probe}, terminationGracePeriodSeconds=60
+        )
+    )
+    await node.wait("probegrace", lambda pod: restarts(pod) == 1, 10)
+    await node.delete("probegrace", grace=1)
+
+
+def restarts(pod: dict) -> int:
+    return pod["status"].get("containerStatuses", [{}])[0].get("restartCount", 0)
