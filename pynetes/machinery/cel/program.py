@@ -7,10 +7,19 @@ count their steps, and an evaluation that takes too many is cancelled.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from pynetes.machinery.cel import library, syntax
+from pynetes.machinery.cel.operators import (
+    OPERATORS,
+    field_of,
+    has_field,
+    item_of,
+    optional_field,
+    optional_item,
+    truth,
+    unescape,
+)
 from pynetes.machinery.cel.syntax import Call, Index, Literal, MakeList, MakeMap, MakeStruct, Name, Node, Select
 from pynetes.machinery.cel.values import (
     NONE,
@@ -18,12 +27,6 @@ from pynetes.machinery.cel.values import (
     Optional,
     Struct,
     TypeValue,
-    UInt,
-    checked_int,
-    checked_uint,
-    equal,
-    is_number,
-    less,
     no_overload,
 )
 
@@ -33,8 +36,6 @@ Code = Callable[[Environment], Any]
 MOST_STEPS = 1_000_000
 _STEPS, _ITEM = "@steps", "@item"  # no name can begin with this sign
 _TYPE_NAMES = ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type")
-_KEYWORDS = syntax.RESERVED | {"in", "true", "false", "null"}
-_ESCAPES = (("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,13 @@ class _Compiler:
             return lambda environment: value
         operand, field = self.code(node.operand), unescape(node.field)
         if node.optional:
-            return lambda environment: _optional_field(operand(environment), field)
+            return lambda environment: optional_field(operand(environment), field)
         return lambda environment: field_of(operand(environment), field)
 
     def _index(self, node: Index) -> Code:
         operand, key = self.code(node.operand), self.code(node.key)
         if node.optional:
-            return lambda environment: _optional_item(operand(environment), key(environment))
+            return lambda environment: optional_item(operand(environment), key(environment))
         return lambda environment: item_of(operand(environment), key(environment))
 
     def _list(self, items: Iterable[tuple[Node, bool]]) -> Code:
@@ -191,7 +192,7 @@ class _Compiler:
         )
 
     def _function(self, node: Call, arguments: list[Code]) -> Code:
-        operator = _OPERATORS.get(node.function)
+        operator = OPERATORS.get(node.function)
         if operator is not None:
             if len(arguments) == 1:
                 (only,) = arguments
@@ -250,8 +251,8 @@ class _Compiler:
         def has(environment: Environment) -> bool:
             value = operand(environment)
             if isinstance(value, Optional):
-                return value.is_set and _has_field(value.value, field)
-            return _has_field(value, field)
+                return value.is_set and has_field(value.value, field)
+            return has_field(value, field)
 
         return has
 
@@ -372,24 +373,6 @@ def call_method(target: Any, name: str, arguments: list[Any]) -> Any:
         raise no_overload(name) from None
 
 
-# Fields and items.
-
-
-def unescape(field: str) -> str:
-    """A field's real name: `__dot__` and the like stand for what an identifier cannot hold."""
-    if not field.startswith("__") and "__" not in field:
-        return field
-    if (
-        field.startswith("__")
-        and field.endswith("__")
-        and field[2:-2] in syntax.RESERVED | {"in", "true", "false", "null"}
-    ):
-        return field[2:-2]
-    for escaped, meant in _ESCAPES:
-        field = field.replace(escaped, meant)
-    return field
-
-
 def _qualified(node: Node) -> str:
     if isinstance(node, Name):
         return node.name
@@ -397,66 +380,6 @@ def _qualified(node: Node) -> str:
         outer = _qualified(node.operand)
         return f"{outer}.{node.field}" if outer else ""
     return ""
-
-
-def _has_field(value: Any, field: str) -> bool:
-    if isinstance(value, dict):
-        return field in value
-    member = getattr(value, "field", None)
-    if member is not None:
-        return bool(value.has(field))
-    raise no_overload("has")
-
-
-def field_of(value: Any, field: str) -> Any:
-    """`value.field`."""
-    if isinstance(value, dict):
-        if field in value:
-            return value[field]
-        raise CelError(f"no such key: {field}")
-    if isinstance(value, Optional):
-        return _optional_field(value, field)
-    member = getattr(value, "field", None)
-    if member is not None:
-        return member(field)
-    raise CelError(f"no such overload: select {field}") if value is not None else CelError(f"no such key: {field}")
-
-
-def _optional_field(value: Any, field: str) -> Optional:
-    if isinstance(value, Optional):
-        return _optional_field(value.value, field) if value.is_set else NONE
-    if isinstance(value, dict):
-        return Optional(value[field]) if field in value else NONE
-    if value is None:
-        return NONE
-    raise no_overload("optional select")
-
-
-def item_of(value: Any, key: Any) -> Any:
-    """`value[key]`."""
-    if isinstance(value, list):
-        if not is_number(key) or key != int(key):
-            raise no_overload("_[_]")
-        if not 0 <= key < len(value):
-            raise CelError(f"index out of bounds: {int(key)}")
-        return value[int(key)]
-    if isinstance(value, dict):
-        if isinstance(key, str | int | float) and key in value:
-            return value[key]
-        raise CelError(f"no such key: {key}")
-    if isinstance(value, Optional):
-        return _optional_item(value, key)
-    raise no_overload("_[_]")
-
-
-def _optional_item(value: Any, key: Any) -> Optional:
-    if isinstance(value, Optional):
-        return _optional_item(value.value, key) if value.is_set else NONE
-    if isinstance(value, dict):
-        return Optional(value[key]) if key in value else NONE
-    if isinstance(value, list):
-        return Optional(value[int(key)]) if is_number(key) and 0 <= key < len(value) else NONE
-    raise no_overload("_[?_]")
 
 
 # Comprehensions.
@@ -481,17 +404,11 @@ def _bound(over: Any, names: list[str], environment: Environment, function: str)
         yield scope
 
 
-def _truth(value: Any, function: str) -> bool:
-    if not isinstance(value, bool):
-        raise no_overload(function)
-    return value
-
-
 def _all(rounds: Iterable[Environment], body: Code) -> bool:
     failure: CelError | None = None
     for scope in rounds:
         try:
-            if not _truth(body(scope), "all"):
+            if not truth(body(scope), "all"):
                 return False
         except CelError as error:
             failure = failure or error
@@ -504,7 +421,7 @@ def _exists(rounds: Iterable[Environment], body: Code) -> bool:
     failure: CelError | None = None
     for scope in rounds:
         try:
-            if _truth(body(scope), "exists"):
+            if truth(body(scope), "exists"):
                 return True
         except CelError as error:
             failure = failure or error
@@ -514,16 +431,16 @@ def _exists(rounds: Iterable[Environment], body: Code) -> bool:
 
 
 def _exists_one(rounds: Iterable[Environment], body: Code) -> bool:
-    return sum(_truth(body(scope), "exists_one") for scope in rounds) == 1
+    return sum(truth(body(scope), "exists_one") for scope in rounds) == 1
 
 
 def _mapped(rounds: Iterable[Environment], *bodies: Code) -> list[Any]:
     *condition, body = bodies
-    return [body(scope) for scope in rounds if not condition or _truth(condition[0](scope), "map")]
+    return [body(scope) for scope in rounds if not condition or truth(condition[0](scope), "map")]
 
 
 def _filtered(rounds: Iterable[Environment], body: Code) -> list[Any]:
-    return [scope[_ITEM] for scope in rounds if _truth(body(scope), "filter")]
+    return [scope[_ITEM] for scope in rounds if truth(body(scope), "filter")]
 
 
 _LOOPS: dict[str, Callable[..., Any]] = {
@@ -533,110 +450,4 @@ _LOOPS: dict[str, Callable[..., Any]] = {
     "existsOne": _exists_one,
     "map": _mapped,
     "filter": _filtered,
-}
-
-
-# Operators.
-
-
-def _not(value: Any) -> bool:
-    return not _truth(value, "!_")
-
-
-def _negate(value: Any) -> Any:
-    if type(value) is int:
-        return checked_int(-value)
-    if isinstance(value, float | timedelta):
-        return -value
-    raise no_overload("-_")
-
-
-def _add(left: Any, right: Any) -> Any:
-    kind = type(left)
-    if kind is type(right):
-        if kind is int:
-            return checked_int(left + right)
-        if kind is UInt:
-            return checked_uint(int(left) + int(right))
-        if kind in (float, str, bytes, list, timedelta):
-            return left + right
-    if isinstance(left, datetime) and isinstance(right, timedelta):
-        return left + right
-    if isinstance(left, timedelta) and isinstance(right, datetime):
-        return right + left
-    raise no_overload("_+_")
-
-
-def _subtract(left: Any, right: Any) -> Any:
-    kind = type(left)
-    if kind is type(right):
-        if kind is int:
-            return checked_int(left - right)
-        if kind is UInt:
-            return checked_uint(int(left) - int(right))
-        if kind in (float, datetime, timedelta):
-            return left - right
-    if isinstance(left, datetime) and isinstance(right, timedelta):
-        return left - right
-    raise no_overload("_-_")
-
-
-def _multiply(left: Any, right: Any) -> Any:
-    if type(left) is type(right):
-        if type(left) is int:
-            return checked_int(left * right)
-        if isinstance(left, UInt):
-            return checked_uint(int(left) * int(right))
-        if isinstance(left, float):
-            return left * right
-    raise no_overload("_*_")
-
-
-def _divide(left: Any, right: Any) -> Any:
-    if type(left) is type(right):
-        if isinstance(left, float):
-            if right == 0:
-                return float("nan") if left == 0 or left != left else float("inf") * left
-            return left / right
-        if type(left) in (int, UInt):
-            if right == 0:
-                raise CelError("division by zero")
-            quotient = abs(left) // abs(right)
-            signed = quotient if (left < 0) == (right < 0) else -quotient
-            return checked_int(signed) if type(left) is int else UInt(signed)
-    raise no_overload("_/_")
-
-
-def _modulo(left: Any, right: Any) -> Any:
-    if type(left) is type(right) and type(left) in (int, UInt):
-        if right == 0:
-            raise CelError("modulus by zero")
-        rest = abs(left) % abs(right)
-        return type(left)(-rest if left < 0 else rest)
-    raise no_overload("_%_")
-
-
-def _in(left: Any, right: Any) -> bool:
-    if isinstance(right, list):
-        return any(equal(left, item) for item in right)
-    if isinstance(right, dict):
-        return isinstance(left, str | int | float) and left in right
-    raise no_overload("@in")
-
-
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "!_": _not,
-    "-_": _negate,
-    "_+_": _add,
-    "_-_": _subtract,
-    "_*_": _multiply,
-    "_/_": _divide,
-    "_%_": _modulo,
-    "@in": _in,
-    "_==_": equal,
-    "_!=_": lambda left, right: not equal(left, right),
-    "_<_": less,
-    "_>_": lambda left, right: less(right, left),
-    "_<=_": lambda left, right: not less(right, left),
-    "_>=_": lambda left, right: not less(left, right),
 }
