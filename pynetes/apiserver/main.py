@@ -16,7 +16,7 @@ from pynetes.apiserver import allocators as allocators  # for its hooks on write
 from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
 from pynetes.apiserver import requesters as requesters  # likewise
 from pynetes.apiserver.admission import chain
-from pynetes.apiserver.authn import issuer, jwt, token_file
+from pynetes.apiserver.authn import issuer, jwt, oidc, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
@@ -99,6 +99,8 @@ class ApiServer:
         self.authorizer.follow(self.store)
         self.custom_resources.start()
         self.admission.start(self)
+        if self.authenticator.issuers is not None:
+            self.authenticator.issuers.start()
         self._http = HttpServer(self.handle)
         tls = _tls(options)
         for address in options.bind_address or ["0.0.0.0"]:
@@ -126,6 +128,8 @@ class ApiServer:
         await self.admission.stop()
         await tunnels.close(self)
         await self.authorizer.stop()
+        if self.authenticator.issuers is not None:
+            await self.authenticator.issuers.stop()
         await self.store.close()
 
 
@@ -154,6 +158,7 @@ def _authenticator(options: Options, store: Store, tokens: ServiceAccountTokens 
         front_proxy=_front_proxy(options),
         static_tokens=token_file.load(Path(options.token_auth_file)) if options.token_auth_file else {},
         service_accounts=tokens,
+        issuers=oidc.Issuers.of(options),
         bootstrap_tokens=BootstrapTokens(store) if options.enable_bootstrap_token_auth else None,
         anonymous=options.anonymous_auth,
     )

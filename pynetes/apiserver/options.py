@@ -36,6 +36,15 @@ class Options:
     kubelet_client_key: str = ""
     kubelet_certificate_authority: str = ""
     kubelet_preferred_address_types: list[str] = field(default_factory=list)
+    oidc_issuer_url: str = ""
+    oidc_client_id: str = ""
+    oidc_username_claim: str = "sub"
+    oidc_username_prefix: str = ""
+    oidc_groups_claim: str = ""
+    oidc_groups_prefix: str = ""
+    oidc_required_claim: list[str] = field(default_factory=list)
+    oidc_ca_file: str = ""
+    authentication_config: str = ""
     requestheader_client_ca_file: str = ""
     requestheader_allowed_names: list[str] = field(default_factory=list)
     requestheader_username_headers: list[str] = field(default_factory=list)

@@ -1,9 +1,9 @@
 """The way into authentication: a request in, a user out.
 
 In upstream's order: the front proxy's headers (believed only with the front proxy's certificate), the client
-certificate, a bearer token from the static file, of a service account, or a bootstrap token. The first that knows the
-sender decides. Credentials that nobody accepts are a 401, even where anonymous requests are welcome; no credentials at
-all make the anonymous user.
+certificate, a bearer token from the static file, of a service account, of another issuer (OpenID Connect), or a
+bootstrap token. The first that knows the sender decides. Credentials that nobody accepts are a 401, even where
+anonymous requests are welcome; no credentials at all make the anonymous user.
 """
 
 import base64
@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from cryptography import x509
 
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
-from pynetes.apiserver.authn.jwt import InvalidToken
+from pynetes.apiserver.authn.jwt import InvalidToken, peek
+from pynetes.apiserver.authn.oidc import Issuers
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
 from pynetes.apiserver.authn.x509 import Certificates, issued_by
 from pynetes.apiserver.request import ANONYMOUS, Request, UserInfo
@@ -46,6 +47,7 @@ class Authenticator:
     front_proxy: FrontProxy | None = None
     static_tokens: Mapping[str, UserInfo] = field(default_factory=dict)
     service_accounts: ServiceAccountTokens | None = None
+    issuers: Issuers | None = None
     bootstrap_tokens: BootstrapTokens | None = None
     anonymous: bool = True
     _certificates: Certificates = field(default_factory=Certificates)
@@ -73,6 +75,14 @@ class Authenticator:
                 return _with_authenticated(user), []
         if self.service_accounts is not None and self.service_accounts.is_ours(token):
             return self.service_accounts.check(token, audiences)
+        if self.issuers is not None and self.issuers.issuers:
+            try:
+                claims = peek(token)
+            except InvalidToken:
+                claims = {}
+            issuer = self.issuers.find(claims)
+            if issuer is not None:
+                return _with_authenticated(issuer.check(token, claims)), []
         if self.bootstrap_tokens is not None:
             user_found = self.bootstrap_tokens.check(token)
             if user_found is not None:

@@ -8,7 +8,7 @@ key in DER.
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -111,6 +111,17 @@ class KeySet:
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._keys = {key_id(key): key for key in keys}
 
+    @classmethod
+    def named(cls, keys: Mapping[str, PublicKey]) -> "KeySet":
+        """Keys under the ids that somebody else gave them."""
+        made = cls([])
+        made._keys = dict(keys)
+        return made
+
+    def has(self, kid: str) -> bool:
+        """Whether there is a key of this id."""
+        return kid in self._keys
+
     def verify(self, token: str) -> dict[str, Any]:
         """The claims of a token whose signature is right; nothing else is checked. Raises InvalidToken."""
         header_text, claims_text, signature = _split(token)
@@ -134,6 +145,11 @@ class KeySet:
 def peek(token: str) -> dict[str, Any]:
     """The claims of a token without any check, to see whose token it would be. Raises InvalidToken."""
     return _json(_split(token)[1])
+
+
+def peek_header(token: str) -> dict[str, Any]:
+    """The header of a token without any check. Raises InvalidToken."""
+    return _json(_split(token)[0])
 
 
 def _split(token: str) -> tuple[str, str, bytes]:
