@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=2, help="nodes of the cluster started without --kubeconfig")
     parser.add_argument("--output", type=Path, help="where results go (default: the cache, conformance/results)")
     arguments = parser.parse_args()
+    # So that a run that is told to stop removes what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     build = Build(default_cache(), tell=lambda text: print(f"==> {text}", flush=True))
     output = arguments.output or build.cache / "results"
     try:

@@ -47,6 +47,7 @@ def prepare(
         if upstream_dns is not None:
             cluster = replace(cluster, upstream_dns=upstream_dns)
     else:
+        _refuse_foreign(name)
         reserved = [other.index for other in config.list_all()]
         try:
             index = netns.choose(name, reserved).index if node_count else _first_index(reserved)
@@ -57,6 +58,14 @@ def prepare(
         cluster = replace(cluster, feature_gates=feature_gates)
     cluster.save()
     return cluster
+
+
+def _refuse_foreign(name: str) -> None:
+    """A cluster of this name may run from another state directory; its nodes' namespaces carry the name."""
+    if os.geteuid() == 0 and (pids := netns.processes_of(name)):
+        raise ClusterError(
+            f"a cluster named {name!r} runs already from another state directory (process {pids[0]}); choose another --name"
+        )
 
 
 def _first_index(reserved: list[int]) -> int:

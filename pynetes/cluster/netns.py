@@ -325,6 +325,13 @@ def processes(network: ClusterNetwork, node: str) -> list[int]:
     return [int(pid) for pid in _run(["ip", "netns", "pids", network.namespace(node)]).split()]
 
 
+def processes_of(cluster: str) -> list[int]:
+    """The processes that run in any namespace of a cluster."""
+    network = ClusterNetwork(cluster)
+    prefix = f"{_PREFIX}{cluster}."
+    return [pid for name in _namespaces(prefix) for pid in processes(network, name.removeprefix(prefix))]
+
+
 def _namespaces(prefix: str) -> list[str]:
     if not NAMESPACES.is_dir():
         return []
