@@ -269,7 +269,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
         'The Pod "x" is invalid: spec.containers[0].image: Required value',
     ),
     "no selector": (
-        {"apiVersion": "apps/v1", "kind": "Deployment", **X, "spec": {"template": {"spec": {"containers": []}}, "selector": {}}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            **X,
+            "spec": {"template": {"spec": {"containers": []}}, "selector": {}},
+        },
         "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
     ),
 }  # fmt: skip
