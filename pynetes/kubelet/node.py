@@ -157,13 +157,17 @@ class NodeReporter:
             if directory is not None and known:
                 watcher.add(directory, inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE)
             changed, doubted = asyncio.ensure_future(watcher.changes()), asyncio.ensure_future(self._doubt.wait())
-            with contextlib.suppress(TimeoutError):
+            try:
                 first = asyncio.wait({changed, doubted}, return_when=asyncio.FIRST_COMPLETED)
                 await clock.wait_for(first, seconds if known else min(seconds, SOON * 5))
                 await clock.sleep(SOON)  # the runtime hears of the configuration just as we do
-            changed.cancel()
-            doubted.cancel()
-            self._doubt.clear()
+            except TimeoutError:
+                pass
+            finally:
+                changed.cancel()
+                doubted.cancel()
+                await asyncio.gather(changed, doubted, return_exceptions=True)
+                self._doubt.clear()
 
     # The status
 
