@@ -34,10 +34,10 @@ async def logs(node: Node, pod: str, **query: str) -> tuple[int, str]:
 
 
 async def test_logs_with_every_option(node: Node) -> None:
-    script = "for i in $(seq 1 5); do echo line $i; done; echo problem >&2; sleep 3600"
+    script = "for i in $(seq 1 5); do echo line $i; done; sleep 0.2; echo problem >&2; sleep 3600"
     await node.create(make_pod("logs", "sh", "-c", script))
     await node.wait("logs", is_ready)
-    await clock.sleep(0.2)
+    await clock.sleep(0.5)
     everything = "".join(f"line {i}\n" for i in range(1, 6)) + "problem\n"
     assert await logs(node, "logs") == (200, everything)
     assert await logs(node, "logs", tailLines="2") == (200, "line 5\nproblem\n")
