@@ -29,10 +29,40 @@ from pynetes.testing.apiserver import RunningApiServer, running_apiserver
 CLONE_NEWNET = 0x40000000
 BUSYBOX = "pynetes.local/busybox:1"
 NON_ROOT = "pynetes.local/nonroot:1"
-APPLETS = """
-sh cat echo sleep ls id stat mount wget httpd nc true false test env touch mkdir rm ln grep
-hostname readlink date ps kill head dd seq printf nslookup sysctl tail
-""".split()
+APPLETS = [
+    "sh",
+    "cat",
+    "echo",
+    "sleep",
+    "ls",
+    "id",
+    "stat",
+    "mount",
+    "wget",
+    "httpd",
+    "nc",
+    "true",
+    "false",
+    "test",
+    "env",
+    "touch",
+    "mkdir",
+    "rm",
+    "ln",
+    "grep",
+    "hostname",
+    "readlink",
+    "date",
+    "ps",
+    "kill",
+    "head",
+    "dd",
+    "seq",
+    "printf",
+    "nslookup",
+    "sysctl",
+    "tail",
+]
 MISSING = [name for name in ("containerd", "runc", "catatonit", "nsenter") if shutil.which(name) is None]
 
 CNI = """{
