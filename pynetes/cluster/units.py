@@ -89,6 +89,7 @@ def controller_manager(cluster: Cluster) -> Unit:
             cluster_signing_cert_file=pki / "ca.crt",
             cluster_signing_key_file=pki / "ca.key",
             feature_gates=",".join(cluster.feature_gates) or None,
+            local_volumes_dir=cluster.path("volumes"),
             # Each controller acts as its own service account, which has the rights that it needs and no more.
             use_service_account_credentials="true",
             # One process, restarted by the supervisor: a Lease would only delay its return.

@@ -27,16 +27,20 @@ from pynetes.controllers.disruption import DisruptionController
 from pynetes.controllers.endpoints import EndpointsController
 from pynetes.controllers.endpointslice import EndpointSliceController
 from pynetes.controllers.endpointslice_mirroring import EndpointSliceMirroringController
+from pynetes.controllers.ephemeral_volume import EphemeralVolumeController
 from pynetes.controllers.garbage_collector import GarbageCollector
 from pynetes.controllers.job import JobController
+from pynetes.controllers.local_volumes import LocalVolumeProvisioner
 from pynetes.controllers.namespace import NamespaceController
 from pynetes.controllers.node_ipam import NodeIpamController
 from pynetes.controllers.node_lifecycle import NodeLifecycleController
+from pynetes.controllers.node_ttl import NodeTTLController
 from pynetes.controllers.options import Options, parse
 from pynetes.controllers.podgc import PodGarbageCollector
 from pynetes.controllers.protection import ClaimProtection, VolumeProtection
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from pynetes.controllers.resource_quota import ResourceQuotaController
+from pynetes.controllers.service_cidrs import ServiceCIDRController
 from pynetes.controllers.serviceaccount import RootCAPublisher, ServiceAccountController
 from pynetes.controllers.serviceaccount_token import ServiceAccountTokenController
 from pynetes.controllers.serviceaccount_token_legacy import LegacyTokenGenerator
@@ -76,7 +80,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TTLAfterFinishedController,
     HorizontalPodAutoscalerController,
     ResourceQuotaController,
+    ServiceCIDRController,
+    NodeTTLController,
     VolumeBinder,
+    LocalVolumeProvisioner,
+    EphemeralVolumeController,
     ClaimProtection,
     VolumeProtection,
     GarbageCollector,

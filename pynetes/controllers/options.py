@@ -45,6 +45,7 @@ class Options:
     horizontal_pod_autoscaler_initial_readiness_delay: float = 30.0
     horizontal_pod_autoscaler_cpu_initialization_period: float = 300.0
     resource_quota_sync_period: float = 300.0
+    local_volumes_dir: str = ""
     feature_gates: list[str] = field(default_factory=list)
     verbosity: int = 0
 
@@ -119,6 +120,7 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     ("horizontal-pod-autoscaler-cpu-initialization-period", "time in which a starting pod's CPU is not believed"),
     ("feature-gates", "Name=true or Name=false, comma-separated; known: LegacyServiceAccountTokenNoAutoGeneration"),
     ("resource-quota-sync-period", "how often all quota usage is recounted"),
+    ("local-volumes-dir", "serve claims of the StorageClass 'standard' from directories under this one"),
 )
 
 

@@ -2,13 +2,25 @@
 
 The network agent authenticates as `system:kube-proxy` and does more than kube-proxy: DNS, NetworkPolicy, Ingress and
 load-balancer addresses. `system:pynetes:network` gives it what these need in the whole cluster, the role of the same
-name in kube-system what it needs to keep the objects of the cluster's DNS there.
+name in kube-system what it needs to keep the objects of the cluster's DNS there. The provisioner of local volumes is a
+controller of the controller manager with an account of its own.
 """
 
-from pynetes.apiserver.authz.policy import COORDINATION, DISCOVERY, NETWORKING, READ, Binding, Role, events_rule, rule
+from pynetes.apiserver.authz.policy import (
+    COORDINATION,
+    DISCOVERY,
+    NETWORKING,
+    READ,
+    STORAGE,
+    Binding,
+    Role,
+    events_rule,
+    rule,
+)
 
 _NAME = "system:pynetes:network"
 _AGENT = "User:system:kube-proxy"
+_PROVISIONER = "system:controller:local-volume-provisioner"
 
 PYNETES_ROLES: tuple[Role, ...] = (
     Role(
@@ -30,9 +42,19 @@ PYNETES_ROLES: tuple[Role, ...] = (
         (rule("create", "services endpoints"), rule("get patch update", "services endpoints", names="kube-dns")),
         "kube-system",
     ),
+    Role(
+        _PROVISIONER,
+        (
+            rule("get list watch create delete", "persistentvolumes"),
+            rule(READ, "persistentvolumeclaims nodes"),
+            rule("get list watch create", "storageclasses", STORAGE),
+            events_rule(),
+        ),
+    ),
 )
 
 PYNETES_ROLE_BINDINGS: tuple[Binding, ...] = (
     Binding(_NAME, _NAME, (_AGENT,)),
     Binding(_NAME, _NAME, (_AGENT,), "kube-system", "Role"),
+    Binding(_PROVISIONER, _PROVISIONER, ("ServiceAccount:kube-system/local-volume-provisioner",)),
 )

@@ -210,7 +210,7 @@ async def world(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
     marker = request.node.get_closest_marker("options")
     options = Options(leader_elect=False, cluster_cidr=["10.244.0.0/16"], use_service_account_credentials=True)
     for name, value in (marker.kwargs if marker else {}).items():
-        setattr(options, name, value)
+        setattr(options, name, value(request) if callable(value) else value)
     async with running_apiserver() as server:
         client = server.client()
         stop = asyncio.Event()

@@ -1,6 +1,9 @@
 """Budgets, quotas, volumes, and what keeps them true."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pynetes.machinery import meta
 
@@ -143,3 +146,60 @@ async def test_aggregated_roles_collect_the_rules_they_select(world: World) -> N
         return (await world.client.get(roles, "all"))["rules"] == [rule]
 
     await world.eventually(collected)
+
+
+@pytest.mark.options(local_volumes_dir=lambda request: str(request.getfixturevalue("tmp_path") / "volumes"))
+async def test_a_claim_of_the_standard_class_gets_a_directory_for_its_life(world: World, tmp_path: Path) -> None:
+    storage = "storageclasses.storage.k8s.io"
+    await world.eventually(lambda: world.client.get(storage, "standard"))
+    made = claim("c")
+    del made["spec"]["storageClassName"]
+    found = await world.create("persistentvolumeclaims", made)
+    assert found["spec"]["storageClassName"] == "standard"
+    assert await world.eventually(lambda: world.events("WaitForFirstConsumer")) == [
+        "waiting for first consumer to be created before binding"
+    ]
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "node-1"}}}
+    await world.patch("persistentvolumeclaims", "c", chosen)
+
+    async def bound() -> Any:
+        found = await world.get("persistentvolumeclaims", "c")
+        return found if found["status"]["phase"] == "Bound" else None
+
+    found = await world.eventually(bound)
+    name = found["spec"]["volumeName"]
+    assert name == f"pvc-{meta.uid(found)}"
+    made = await world.client.get("persistentvolumes", name)
+    path = Path(made["spec"]["hostPath"]["path"])
+    assert path.is_dir()
+    (term,) = made["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["node-1"]
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    await world.eventually(lambda: world.gone("persistentvolumes", name))
+    assert not path.exists()
+
+
+async def test_an_ephemeral_volume_has_a_claim_as_long_as_its_pod(world: World) -> None:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    source = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+    pod = {"containers": [{"name": "app", "image": "a"}], "volumes": [source]}
+    made = await world.create("pods", {"metadata": {"name": "p"}, "spec": pod})
+
+    async def claimed() -> bool:
+        owner = meta.controller_of(await world.get("persistentvolumeclaims", "p-scratch"))
+        return owner is not None and owner["uid"] == meta.uid(made)
+
+    await world.eventually(claimed)
+    await world.client.delete("pods", "p", "default")
+    await world.eventually(lambda: world.gone("persistentvolumeclaims", "p-scratch"))
+
+
+async def test_nodes_and_service_ranges_carry_the_controllers_marks(world: World) -> None:
+    async def marked() -> bool:
+        node = await world.client.get("nodes", "node-1")
+        found = await world.client.get("servicecidrs.networking.k8s.io", "kubernetes")
+        return meta.annotations(node).get("node.alpha.kubernetes.io/ttl") == "0" and meta.is_condition_true(
+            found, "Ready"
+        )
+
+    await world.eventually(marked)

@@ -15,6 +15,8 @@ from pynetes.controllers.certificates import KUBELET_CLIENT, KUBELET_SERVING, SI
 from pynetes.controllers.clusterrole_aggregation import aggregate
 from pynetes.controllers.cron_schedule import parse
 from pynetes.controllers.namespace import Progress, conditions
+from pynetes.controllers.node_ttl import next_step
+from pynetes.controllers.service_cidrs import may_go
 from pynetes.controllers.service_pods import find_port
 from pynetes.controllers.status import compact, with_condition
 from pynetes.machinery import clock, meta
@@ -266,3 +268,24 @@ def test_a_condition_moves_its_time_only_with_its_status() -> None:
 
 def test_empty_values_are_left_out_unless_they_are_always_shown() -> None:
     assert compact({"a": 0, "b": 0, "c": [], "d": "x"}, keep=("b",)) == {"b": 0, "d": "x"}
+
+
+def test_the_size_of_the_cluster_sets_the_ttl_without_flapping() -> None:
+    assert next_step(0, 100) == 0
+    assert next_step(0, 101) == 1
+    assert next_step(1, 95) == 1
+    assert next_step(1, 89) == 0
+    assert next_step(0, 5000) == 4
+
+
+def cidr(name: str, *ranges: str, deleting: bool = False) -> Obj:
+    metadata = {"name": name, **({"deletionTimestamp": "now"} if deleting else {})}
+    return {"metadata": metadata, "spec": {"cidrs": [*ranges]}}
+
+
+def test_a_service_range_goes_when_another_holds_its_addresses() -> None:
+    going = cidr("going", "10.0.0.0/24", deleting=True)
+    assert may_go(going, [], ["10.1.0.1", "fd00::1"])
+    assert not may_go(going, [], ["10.0.0.7"])
+    assert may_go(going, [cidr("wide", "10.0.0.0/16")], ["10.0.0.7"])
+    assert not may_go(going, [cidr("wide", "10.0.0.0/16", deleting=True)], ["10.0.0.7"])
