@@ -107,7 +107,7 @@ def body_json(request: Request) -> bytes:
     """The body as JSON, translated if it came as YAML or as protocol buffers; 415 for other types."""
     media = body_type(request.headers.get("content-type", ""))
     if media == JSON:
-        return request.body
+        return _as_utf8(request.body)
     if media == protobuf.MEDIA_TYPE:
         try:
             return wire.encode(protobuf.decode(request.body))
@@ -116,6 +116,16 @@ def body_json(request: Request) -> bytes:
     if media in (YAML, "text/yaml"):
         return wire.encode(yaml.load(request.body))
     raise errors.unsupported_media_type(READ)
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """The body with what is not UTF-8 replaced by U+FFFD, as Go's decoder reads it."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return body.decode(errors="replace").encode()
+    return body
 
 
 def encode(obj: Obj, form: Form, pretty: bool = False) -> bytes:
