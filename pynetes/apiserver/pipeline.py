@@ -10,7 +10,7 @@ failure is a `StatusError` and becomes a `Status` here, at one place.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pynetes.apiserver import negotiate, parameters, paths, subresources, verbs
@@ -20,12 +20,14 @@ from pynetes.apiserver.registry import Resource
 from pynetes.apiserver.request import Request, RequestInfo, Response, UserInfo
 from pynetes.machinery import clock, errors
 from pynetes.machinery.errors import StatusError
+from pynetes.storage.interface import Record
 
 if TYPE_CHECKING:
     from pynetes.apiserver.main import ApiServer
 
 BODY_LIMIT = 3 * 1024 * 1024
 _READING = frozenset({"get", "list", "watch"})
+_SHOWING = _READING | {"deletecollection"}
 _MUTATING: dict[str, Callable[..., Awaitable[Response]]] = {
     "create": verbs.create,
     "update": verbs.update,
@@ -82,6 +84,8 @@ async def _resource(server: "ApiServer", request: Request, info: RequestInfo, us
     resource = server.registry.find(info.group, info.version, info.resource)
     if resource is None or not _addressable(resource, info):
         raise errors.path_not_found()
+    if resource.converts_elsewhere and info.verb in _SHOWING:
+        await resource.learn(_shown(server, resource, info))
     endpoint = _endpoint(resource, info)
     if resource.strategy.deprecated:
         request.warnings.append(resource.strategy.deprecated)
@@ -124,6 +128,14 @@ async def _run(
     if info.verb not in resource.rt.verbs or info.verb not in _MUTATING:
         raise method_not_allowed()
     return await _MUTATING[info.verb](server.registry, resource, request, info)
+
+
+def _shown(server: "ApiServer", resource: Resource, info: RequestInfo) -> Sequence[Record]:
+    """The records that a request may read."""
+    if info.name:
+        record = server.registry.store.get(resource.key(info.namespace, info.name))
+        return [record] if record is not None else []
+    return server.registry.store.list(resource.prefix(info.namespace if resource.rt.namespaced else "")).records
 
 
 def _addressable(resource: Resource, info: RequestInfo) -> bool:

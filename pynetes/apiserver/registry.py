@@ -76,6 +76,7 @@ class Resource:
 
     __slots__ = (
         "converts",
+        "converts_elsewhere",
         "custom",
         "definition",
         "hooks",
@@ -99,6 +100,7 @@ class Resource:
         self.definition = None if custom is not None else scheme.definition_of(rt.api_version, rt.kind)
         self.schema: str | Schema | None = self.definition
         self.terminating = False
+        self.converts_elsewhere = False
         self.hooks = _write_hooks.get(rt.group_resource, [])
         self.list_head = f'{{"kind":"{rt.kind}List","apiVersion":"{rt.api_version}","metadata":'.encode()
         self.supported_fields = (
@@ -122,6 +124,9 @@ class Resource:
         """The object in a record, in this resource's version."""
         obj = wire.decode(record.value)
         return self.from_stored(obj) if self.converts else obj
+
+    async def learn(self, records: Iterable[Record], written: Obj | None = None) -> None:
+        """Before reading these records, or storing an object, where `converts_elsewhere`: ask whoever converts."""
 
     def from_stored(self, obj: Obj) -> Obj:
         """A stored object in this resource's version."""

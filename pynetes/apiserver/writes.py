@@ -128,7 +128,7 @@ async def _store_new(
             if existing is not None:
                 raise KeyExists(existing)
             return wire.encode(obj)
-        record = await stored(registry.store.create(key, draft(resource, obj)))
+        record = await stored(registry.store.create(key, await _ready(resource, obj)))
         done = True
         return client_bytes(resource, record)
     finally:
@@ -233,6 +233,8 @@ async def _update_once(
     applied: bool,
 ) -> Written:
     strategy = resource.strategy
+    if resource.converts_elsewhere:
+        await resource.learn([record])
     old = resource.decode(record)
     new = _with_envelope(resource, await change(resource.decode(record)))
     _check_identity(resource, name, new, old)
@@ -267,7 +269,7 @@ async def _update_once(
             return Written(wire.encode(old))
         if ctx.dry_run:
             return Written(wire.encode(new))
-        written = await stored(registry.store.update(record.key, draft(resource, new), record.revision))
+        written = await stored(registry.store.update(record.key, await _ready(resource, new), record.revision))
         done = True
         return Written(client_bytes(resource, written))
     finally:
@@ -345,6 +347,8 @@ async def delete(
         record = registry.store.head(key)
         if record is None:
             raise not_found(resource, name)
+        if resource.converts_elsewhere:
+            await resource.learn([record])
         old = resource.decode(record)
         _check_preconditions(resource, name, old, options.get("preconditions") or {})
         attributes = _attributes("DELETE", resource, namespace, name, None, old, ctx)
@@ -358,7 +362,7 @@ async def delete(
                 return Deleted(old, gone=False)
             if ctx.dry_run:
                 return Deleted(plan.obj, gone=False)
-            written = await stored(registry.store.update(key, draft(resource, plan.obj), record.revision))
+            written = await stored(registry.store.update(key, await _ready(resource, plan.obj), record.revision))
             return Deleted(resource.decode(written), gone=False)
         except (RevisionConflict, KeyNotFound):
             continue
@@ -371,7 +375,7 @@ async def _remove(registry: Registry, resource: Resource, record: Record, final:
     finishes = await _begin(registry, resource, "DELETE", None, final, ctx)
     done = False
     try:
-        removed = await stored(registry.store.delete(record.key, record.revision, draft(resource, final)))
+        removed = await stored(registry.store.delete(record.key, record.revision, await _ready(resource, final)))
         done = True
         return resource.decode(removed)
     finally:
@@ -405,6 +409,13 @@ def draft(resource: Resource, obj: Obj) -> Draft:
     kept = resource.to_stored(obj)
     head, tail = wire.split(kept)
     return Draft(head, tail, meta.labels(kept), resource.strategy.fields(obj))
+
+
+async def _ready(resource: Resource, obj: Obj) -> Draft:
+    """The draft of an object, once it can be converted to the stored version and to those it will be read in."""
+    if resource.converts_elsewhere:
+        await resource.learn((), obj)
+    return draft(resource, obj)
 
 
 def client_bytes(resource: Resource, record: Record) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pynetes.apis.apiextensions.custom_resource_definition import FINALIZER
 from pynetes.apiserver import writes
+from pynetes.apiserver.admission.webhook_client import WebhookClient
 from pynetes.apiserver.crd import names
 from pynetes.apiserver.crd.resource import CustomResource, served, storage_type
 from pynetes.apiserver.mirror import Mirror
@@ -33,6 +34,7 @@ class CustomResources:
         self._registry = registry
         prefix = registry.resource(DEFINITIONS).prefix()
         self._definitions: Mirror[Obj] = Mirror(registry.store, prefix, self._changed)
+        self._webhooks = WebhookClient(registry)
         self._served: dict[str, list[CustomResource]] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
@@ -50,6 +52,7 @@ class CustomResources:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._cleaning.values(), return_exceptions=True)
         await self._definitions.stop()
+        await self._webhooks.close()
 
     # What is served.
 
@@ -65,7 +68,7 @@ class CustomResources:
                 self._enqueue(meta.name(each))
 
     def _serve(self, name: str, definition: Obj) -> None:
-        now = served(definition)
+        now = served(definition, self._webhooks)
         self._unserve(name, now)
         self._served[name] = now
         for resource in now:

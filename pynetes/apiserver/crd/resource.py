@@ -6,15 +6,19 @@ pruning and defaulting by its schema, as upstream does on every read. Where a re
 no defaults, a schema that never changed) the stored bytes are served as they are.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from pynetes.apis.apiextensions import shape
 from pynetes.apis.apiextensions.custom_resource import CustomResourceStrategy
+from pynetes.apiserver.admission.webhook_client import WebhookClient
+from pynetes.apiserver.crd.conversion import WebhookConversion
 from pynetes.apiserver.registry import Resource
-from pynetes.machinery import meta, scheme
+from pynetes.machinery import meta, scheme, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.openapi import CustomType
 from pynetes.machinery.resources import FULL, STATUS, ResourceType, Subresource
+from pynetes.storage.interface import Record
 
 _META = "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _EVERY_OBJECT: Obj = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": _META}}
@@ -23,9 +27,9 @@ _EVERY_OBJECT: Obj = {"apiVersion": {"type": "string"}, "kind": {"type": "string
 class CustomResource(Resource):
     """A version of a definition, as the verbs see it."""
 
-    __slots__ = ()
+    __slots__ = ("_conversion", "_versions")
 
-    def __init__(self, definition: Obj, version: Obj) -> None:
+    def __init__(self, definition: Obj, version: Obj, conversion: WebhookConversion | None = None) -> None:
         rt = resource_type(definition, version)
         strategy = CustomResourceStrategy(rt, version)
         super().__init__(rt, strategy, storage_type(definition), CustomType(rt, strategy.schema or None))
@@ -37,10 +41,26 @@ class CustomResource(Resource):
         several = len(definition["spec"].get("versions") or []) > 1
         changed = definition["metadata"].get("generation", 1) > 1
         self.converts = several or changed or shape.has_defaults(strategy.schema)
+        self.converts_elsewhere = conversion is not None and several
+        self._conversion = conversion
+        self._versions = [f"{rt.group}/{each['name']}" for each in _versions(definition) if each.get("served")]
+
+    async def learn(self, records: Iterable[Record], written: Obj | None = None) -> None:
+        """Have the webhook convert what is about to be read, and what is written to every version it is read in."""
+        if self._conversion is None:
+            return
+        await self._conversion.learn([wire.decode(record.value) for record in records], self.rt.api_version)
+        if written is not None:
+            await self._conversion.learn([written], self.stored.api_version)
+            kept = self._conversion.converted(written, self.stored.api_version)
+            for api_version in self._versions:
+                await self._conversion.learn([kept], api_version)
 
     def from_stored(self, obj: Obj) -> Obj:
         """A stored object as this version has it."""
         if self.converts:
+            if self._conversion is not None:
+                obj = self._conversion.converted(obj, self.rt.api_version)
             obj["apiVersion"] = self.rt.api_version
             shape.prune(obj, self.strategy_schema, is_resource=True)
             self.strategy.default(obj)
@@ -48,6 +68,8 @@ class CustomResource(Resource):
 
     def to_stored(self, obj: Obj) -> Obj:
         """An object of this version as it is stored."""
+        if self._conversion is not None:
+            return self._conversion.converted(obj, self.stored.api_version)
         return {**obj, "apiVersion": self.stored.api_version}
 
     @property
@@ -57,9 +79,13 @@ class CustomResource(Resource):
         return self.strategy.schema
 
 
-def served(definition: Obj) -> list[CustomResource]:
+def served(definition: Obj, client: WebhookClient) -> list[CustomResource]:
     """All versions of a definition that are served."""
-    return [CustomResource(definition, version) for version in _versions(definition) if version.get("served")]
+    by_webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
+    conversion = WebhookConversion(definition, client) if by_webhook else None
+    return [
+        CustomResource(definition, version, conversion) for version in _versions(definition) if version.get("served")
+    ]
 
 
 def storage_type(definition: Obj) -> ResourceType:
