@@ -8,7 +8,7 @@ schema. On an update, what did not change is not looked at again.
 from typing import Any
 
 from pynetes.apis import printing
-from pynetes.apis.apiextensions import json_path, shape, values
+from pynetes.apis.apiextensions import expressions, json_path, shape, values
 from pynetes.apis.checks import Errors
 from pynetes.apis.metadata import STANDARD_FINALIZERS
 from pynetes.apis.strategy import ScaleSpec, Strategy
@@ -35,6 +35,7 @@ class CustomResourceStrategy(Strategy):
     def __init__(self, resource: ResourceType, version: Obj) -> None:
         super().__init__(resource)
         self.schema: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        self._has_rules = expressions.has_rules(self.schema)
         self._printed = version.get("additionalPrinterColumns") or []
         self._selected = [each["jsonPath"] for each in version.get("selectableFields") or []]
         self.columns = _columns(self._printed)
@@ -78,7 +79,11 @@ class CustomResourceStrategy(Strategy):
         return self.validate_update(new, old)
 
     def _check(self, errors: Errors, obj: Obj, old: Any) -> None:
-        errors.extend(values.findings(obj, self.schema, "", old))
+        wrong = values.findings(obj, self.schema, "", old)
+        errors.extend(wrong)
+        if self._has_rules:
+            blocked = any(each.type in expressions.BLOCKING for each in wrong)
+            errors.extend([expressions.skipped()] if blocked else expressions.findings(obj, self.schema, old))
         errors.extend(shape.embedded_faults(obj, self.schema))
         if old is values.ABSENT or not shape.repeated(old, self.schema):
             errors.extend(shape.repeated(obj, self.schema))

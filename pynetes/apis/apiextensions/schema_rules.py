@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pynetes.apis.apiextensions import json_path, shape, structural, values
+from pynetes.apis.apiextensions import expressions, json_path, shape, structural, values
 from pynetes.apis.checks import Errors
 from pynetes.machinery.meta import Obj
 
@@ -251,6 +251,7 @@ def _rule(errors: Errors, rule: Obj, schema: Obj, path: str) -> None:
         errors.invalid(f"{path}.message", message, "message must not contain line breaks")
     elif _NEWLINE.search(text) and not message.strip():
         errors.required(f"{path}.message", "message must be specified if rule contains line breaks")
+    errors.extend(expressions.compile_errors(rule, path))
     computed, field_path = rule.get("messageExpression") or "", rule.get("fieldPath") or ""
     if computed and not computed.strip():
         errors.required(f"{path}.messageExpression", "messageExpression must be non-empty if specified")

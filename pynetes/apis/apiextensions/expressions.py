@@ -1,0 +1,218 @@
+"""Validation rules of custom resources in CEL (`x-kubernetes-validations`, KEP-2876).
+
+A rule stands at a place in the schema and sees the value there as `self`, typed as the schema says: timestamps,
+durations and bytes by their format, numbers as doubles, only the fields that the schema names. A rule that speaks of
+`oldSelf` holds for changes: it is tried only where the old value can be recognized (not inside lists that are no
+maps). What did not change is not judged again, but by rules about changes.
+"""
+
+import base64
+import binascii
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pynetes.apis.apiextensions.values import ABSENT, child, map_key
+from pynetes.machinery import cel, errors
+from pynetes.machinery.cel.values import NONE, Optional, to_duration, to_timestamp
+from pynetes.machinery.errors import FieldError
+from pynetes.machinery.meta import Obj
+
+RULES = "x-kubernetes-validations"
+_OLD = re.compile(r"\boldSelf\b")
+_NOWHERE = "<nil>"
+_SKIPPED = (
+    "some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+# Findings after which rules are not tried: the value may not be what they take it for.
+BLOCKING = frozenset(f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
+_MESSAGE_LIMIT = 5 * 1024
+
+
+@functools.lru_cache(maxsize=4096)
+def compiled(text: str) -> cel.Program:
+    """The program of a rule or of its message."""
+    return cel.compile(text, {"self", "oldSelf"})
+
+
+def compile_errors(rule: Obj, path: str) -> list[FieldError]:
+    """What does not compile in a rule of a schema."""
+    found = []
+    for field in ("rule", "messageExpression"):
+        text = rule.get(field) or ""
+        if not text.strip():
+            continue
+        try:
+            compiled(text)
+        except cel.CelError as error:
+            found.append(errors.invalid_value(f"{path}.{field}", text, f"compilation failed: {error}"))
+    if rule.get("optionalOldSelf") is not None and not _OLD.search(rule.get("rule") or ""):
+        detail = "may not be set if oldSelf is not used in rule"
+        found.append(errors.invalid_value(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))
+    return found
+
+
+def has_rules(schema: Any) -> bool:
+    """Whether there is a rule anywhere in a schema."""
+    if isinstance(schema, dict):
+        return bool(schema.get(RULES)) or any(has_rules(inner) for inner in schema.values())
+    return isinstance(schema, list) and any(map(has_rules, schema))
+
+
+def skipped() -> FieldError:
+    """What is said when a value was so wrong already that its rules were not tried."""
+    return errors.invalid_value(_NOWHERE, None, _SKIPPED)
+
+
+def findings(obj: Obj, schema: Obj, old: Any = ABSENT) -> list[FieldError]:
+    """Every rule that a whole custom resource breaks."""
+    return list(_walk(obj, old, schema, "", is_resource=True))
+
+
+def _walk(value: Any, old: Any, schema: Obj, path: str, *, is_resource: bool = False) -> Iterator[FieldError]:
+    if value is None:
+        return
+    rules = schema.get(RULES) or ()
+    if rules:
+        yield from _judge(value, old, schema, path, rules, is_resource=is_resource)
+    if isinstance(value, dict):
+        before = old if isinstance(old, dict) else {}
+        properties, additional = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key, inner in value.items():
+            shape = properties.get(key, additional)
+            if isinstance(shape, dict) and not (is_resource and key in ("apiVersion", "kind", "metadata")):
+                where = child(path, key) if key in properties else f"{path}[{key}]"
+                embedded = bool(shape.get("x-kubernetes-embedded-resource"))
+                yield from _walk(inner, before.get(key, ABSENT), shape, where, is_resource=embedded)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        shape = schema["items"]
+        for index, (item, known) in enumerate(_items(value, old, schema)):
+            embedded = bool(shape.get("x-kubernetes-embedded-resource"))
+            yield from _walk(item, known, shape, f"{path}[{index}]", is_resource=embedded)
+
+
+def _items(value: list[Any], old: Any, schema: Obj) -> Iterator[tuple[Any, Any]]:
+    keys = schema.get("x-kubernetes-list-map-keys") if schema.get("x-kubernetes-list-type") == "map" else None
+    before: dict[str, Any] = {}
+    if keys and isinstance(old, list):
+        before = {map_key(item, keys, schema): item for item in old if isinstance(item, dict)}
+    for item in value:
+        known = before.get(map_key(item, keys or [], schema), ABSENT) if isinstance(item, dict) and before else ABSENT
+        yield item, known
+
+
+def _judge(value: Any, old: Any, schema: Obj, path: str, rules: Any, *, is_resource: bool) -> Iterator[FieldError]:
+    bindings: Obj = {"self": typed(value, schema, is_resource=is_resource), "oldSelf": None}
+    known = old is not ABSENT and old is not None
+    before = typed(old, schema, is_resource=is_resource) if known else None
+    kind = schema.get("type") or ""
+    where = path or _NOWHERE
+    for rule in rules:
+        text = rule.get("rule") or ""
+        about_change = bool(_OLD.search(text))
+        optional = about_change and bool(rule.get("optionalOldSelf"))
+        if (about_change and not known and not optional) or (not about_change and known and old == value):
+            continue
+        bindings["oldSelf"] = (Optional(before) if known else NONE) if optional else before
+        try:
+            if compiled(text).evaluate(bindings) is True:
+                continue
+        except cel.CelError as error:
+            yield errors.invalid_value(where, kind, _failure(error, text))
+            continue
+        yield _finding(rule, bindings, where, kind)
+
+
+def _failure(error: cel.CelError, text: str) -> str:
+    said = str(error)
+    if said.startswith("no such overload"):
+        return (
+            f"'{said}': call arguments did not match a supported operator, function or macro signature for rule: {text}"
+        )
+    if said.startswith("operation cancelled"):
+        return f"'{said}': no further validation rules will be run due to call cost exceeds limit for rule: {text}"
+    return f"{said} evaluating rule: {text}"
+
+
+def _finding(rule: Obj, bindings: Obj, where: str, kind: str) -> FieldError:
+    message = _message(rule, bindings)
+    field_path = rule.get("fieldPath") or ""
+    if field_path:
+        below = re.sub(r"\['((?:[^'\\]|\\.)*)'\]", r"[\1]", field_path)
+        where = below.lstrip(".") if where == _NOWHERE else f"{where}{below}"
+    match rule.get("reason"):
+        case "FieldValueForbidden":
+            return errors.forbidden_field(where, message)
+        case "FieldValueRequired":
+            return errors.required(where, message)
+        case "FieldValueDuplicate":
+            return FieldError("FieldValueDuplicate", where, "", kind)
+    return errors.invalid_value(where, kind, message)
+
+
+def _message(rule: Obj, bindings: Obj) -> str:
+    fallback = (rule.get("message") or "").strip() or f"failed rule: {(rule.get('rule') or '').strip()}"
+    expression = rule.get("messageExpression")
+    if not expression:
+        return fallback
+    try:
+        made = compiled(expression).evaluate(bindings)
+    except cel.CelError:
+        return fallback
+    fits = isinstance(made, str) and made.strip() and "\n" not in made and len(made) <= _MESSAGE_LIMIT
+    return made.strip() if fits else fallback
+
+
+# Values as the schema types them.
+
+
+def typed(value: Any, schema: Obj, *, is_resource: bool = False) -> Any:
+    """A JSON value as rules see it."""
+    if value is None or schema.get("x-kubernetes-int-or-string"):
+        return value
+    if isinstance(value, dict):
+        return _typed_object(value, schema, is_resource=is_resource)
+    if isinstance(value, list):
+        items = schema.get("items")
+        return [typed(item, items) for item in value] if isinstance(items, dict) else value
+    if schema.get("type") == "number" and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if schema.get("type") == "string" and isinstance(value, str):
+        return _typed_string(value, schema.get("format") or "")
+    return value
+
+
+def _typed_object(value: Obj, schema: Obj, *, is_resource: bool) -> Obj:
+    properties, additional = schema.get("properties"), schema.get("additionalProperties")
+    if not properties and not isinstance(additional, dict) and not is_resource:
+        return value
+    found: Obj = {}
+    if is_resource or schema.get("x-kubernetes-embedded-resource"):
+        metadata = value.get("metadata") or {}
+        found = {field: value[field] for field in ("apiVersion", "kind") if field in value}
+        found["metadata"] = {field: metadata[field] for field in ("name", "generateName") if field in metadata}
+    for key, inner in value.items():
+        if key in found:
+            continue
+        shape = (properties or {}).get(key, additional)
+        if isinstance(shape, dict):
+            found[key] = typed(inner, shape)
+    return found
+
+
+def _typed_string(value: str, form: str) -> Any:
+    try:
+        match form:
+            case "date-time":
+                return to_timestamp(value)
+            case "date":
+                return to_timestamp(f"{value}T00:00:00Z")
+            case "duration":
+                return to_duration(value)
+            case "byte":
+                return base64.b64decode(value, validate=True)
+    except (cel.CelError, binascii.Error):
+        return value  # the schema's own check says what is wrong with it
+    return value
