@@ -10,9 +10,9 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
@@ -26,7 +26,6 @@ from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
 
 Patch = Obj | list[Obj]
-TokenSource = Callable[[], Awaitable[str]]
 PatchType = Literal["json", "merge", "strategic", "apply"]
 
 _PATCH_CONTENT: dict[str, str] = {
@@ -44,6 +43,18 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 3), (socket.TCP_K
 _CONNECT_SECONDS = 5.0
 _REQUEST_SECONDS = 60.0
 _PARALLEL_REQUESTS = 64
+
+
+class TokenSource(Protocol):
+    """Where a client that is somebody gets its bearer tokens."""
+
+    async def __call__(self) -> str:
+        """The token to send now."""
+        ...
+
+    def reject(self, token: str) -> None:
+        """The server did not accept `token`: the next one must be another."""
+        ...
 
 
 class Unreachable(ConnectionError):
@@ -357,7 +368,7 @@ class Client:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer to be read as it comes, for as long as it comes."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=None)
-        headers = await self._headers() | {"Accept": accept}
+        headers = self._headers(await self._token()) | {"Accept": accept}
         try:
             async with self._http().http.request(
                 method, self._url(path, query), headers=headers, timeout=timeout, **self._tls_name()
@@ -392,7 +403,8 @@ class Client:
         content_type: str = _JSON,
         headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
-        sent = await self._headers() | {"Accept": accept} | dict(headers or {})
+        token = await self._token()
+        sent = self._headers(token) | {"Accept": accept} | dict(headers or {})
         if body is not None:
             sent["Content-Type"] = content_type
         session = self._http()
@@ -406,6 +418,8 @@ class Client:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        if response.status == 401 and self._token_source is not None and token:
+            self._token_source.reject(token)
         if response.status >= 400:
             raise _refusal(response.status, data)
         return RawResponse(response.status, response.headers, data)
@@ -426,9 +440,11 @@ class Client:
             )
         return self._session
 
-    async def _headers(self) -> dict[str, str]:
+    async def _token(self) -> str | None:
+        return await self._token_source() if self._token_source else self.connection.bearer()
+
+    def _headers(self, token: str | None) -> dict[str, str]:
         headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}
-        token = await self._token_source() if self._token_source else self.connection.bearer()
         return headers | {"Authorization": f"Bearer {token}"} if token else headers
 
     def _tls_name(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Acting as a controller's own service account, so that each may do only what its role allows.
 
-A token is asked for when a controller first speaks, and again when four fifths of its life are over. The account is
-made if it is not there.
+A token is asked for when a controller first speaks, and again when four fifths of its life are over or when it
+is refused. The account is made if it is not there.
 """
 
 import asyncio
@@ -30,6 +30,11 @@ class AccountTokens:
             if clock.monotonic() >= self._renew_at:
                 await self._renew()
         return self._token
+
+    def reject(self, token: str) -> None:
+        """The account was made anew, or the server has new keys: ask for another at once."""
+        if token == self._token:
+            self._renew_at = 0.0
 
     async def _renew(self) -> None:
         answer = await ignore_not_found(self._request())

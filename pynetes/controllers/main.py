@@ -1,7 +1,7 @@
 """The controller manager: one process, one connection's caches, all controllers.
 
-`CONTROLLERS` is the table of contents of this package. The informers are shared by all of them and run before this
-process leads, so that a new leader acts at once.
+`CONTROLLERS` is the table of contents of this package. All of them share one set of informers; each acts as its own
+service account if `--use-service-account-credentials` says so.
 """
 
 import asyncio
