@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from pynetes.apiserver.authn.authenticator import BEARER_PROTOCOL
 from pynetes.apiserver.request import Request, Response, Upgrade
 from pynetes.apiserver.tunnels.relay import Backend, relay
 from pynetes.machinery import clock, errors, resources
@@ -104,12 +105,19 @@ def forwarded_headers(request: Request) -> list[tuple[str, str]]:
     """The client's headers without those that concern only its connection to us, and without its credentials."""
     listed = {entry.strip().lower() for entry in request.headers.get("connection", "").split(",")}
     dropped = HOP_BY_HOP | _OURS | listed
-    pairs = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in request.raw_headers]
-    return [
-        (key, value)
-        for key, value in pairs
-        if key.lower() not in dropped and not key.lower().startswith("impersonate-")
-    ]
+    found = []
+    for raw_key, raw_value in request.raw_headers:
+        key, value = raw_key.decode("latin-1"), raw_value.decode("latin-1")
+        name = key.lower()
+        if name in dropped or name.startswith("impersonate-"):
+            continue
+        if name == "sec-websocket-protocol":  # browsers bring their token here
+            protocols = [entry.strip() for entry in value.split(",")]
+            value = ", ".join(entry for entry in protocols if not entry.startswith(BEARER_PROTOCOL))
+            if not value:
+                continue
+        found.append((key, value))
+    return found
 
 
 def dial_error(error: BaseException) -> str:

@@ -197,4 +197,8 @@ async def test_a_browser_may_bring_its_token_as_a_protocol(
     async with asyncio.timeout(10), nobody.session.ws_connect(url, protocols=protocols) as socket:
         assert socket.protocol == "v5.channel.k8s.io"
         assert (await channels(socket))[1] == b"x\n"
-    assert token not in str(kubelet.requests[-1])
+    older = [protocols[0], "v4.channel.k8s.io"]
+    with pytest.raises(aiohttp.WSServerHandshakeError):  # the fake's handshake has no Sec-WebSocket-Accept
+        await nobody.session.ws_connect(url, protocols=older)
+    assert kubelet.requests[-1][2]["sec-websocket-protocol"] == "v4.channel.k8s.io"
+    assert encoded not in str(kubelet.requests)
