@@ -64,7 +64,7 @@ def _refuse_foreign(name: str) -> None:
     """A cluster of this name may run from another state directory; its nodes' namespaces carry the name."""
     if os.geteuid() == 0 and (pids := netns.processes_of(name)):
         raise ClusterError(
-            f"a cluster named {name!r} runs already from another state directory (process {pids[0]}); choose another --name"
+            f"a cluster named {name!r} runs from another state directory (process {pids[0]}); choose another --name"
         )
 
 

@@ -106,8 +106,8 @@ class Nodes:
         )
         self.allocatable[row] = 0
         for resource, text in (status.get("allocatable") or {}).items():
-            column = self.column(resource)  # first: it may replace the array by a wider one
-            self.allocatable[row, column] = amount(resource, text)
+            number = self.column(resource)  # first: it may replace the array by a wider one
+            self.allocatable[row, number] = amount(resource, text)
         labels = meta.labels(node)
         for key, column in self._columns.items():
             column.set(row, labels.get(key))
