@@ -71,12 +71,13 @@ class Host:
 
 
 def is_ours(ingress: Obj, classes: Mapping[str, Obj]) -> bool:
-    """Whether this controller serves the Ingress: by its class, or because it names none."""
+    """Whether this controller serves the Ingress: only by its class.
+
+    One without a class gets a default class at admission, if there is one; else it is nobody's, as upstream.
+    """
     name = ingress.get("spec", {}).get("ingressClassName") or meta.annotations(ingress).get(_CLASS_ANNOTATION)
-    if meta.is_deleting(ingress):
+    if meta.is_deleting(ingress) or not name:
         return False
-    if not name:
-        return True
     found = classes.get(name)
     return found["spec"].get("controller") == CONTROLLER if found is not None else name == CLASS
 

@@ -119,7 +119,7 @@ def test_annotations_become_directives_only_if_they_are_harmless() -> None:
         ({"ingressClassName": "ours"}, {}, True),
         ({"ingressClassName": "theirs"}, {}, False),
         ({"ingressClassName": "unknown"}, {}, False),
-        ({}, {}, True),
+        ({}, {}, False),
         ({}, {"kubernetes.io/ingress.class": "theirs"}, False),
         ({}, {"kubernetes.io/ingress.class": "nginx"}, True),
     ],
