@@ -17,7 +17,7 @@ from typing import Literal
 from pynetes.cluster.netns import ClusterNetwork
 
 DEFAULT_NAME = "default"
-_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
 class ClusterError(Exception):
@@ -147,7 +147,7 @@ class Cluster:
 
 def check_name(name: str) -> str:
     """A cluster name is part of file, interface and context names, so it is a short DNS label."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise ClusterError(
             f"invalid cluster name {name!r}: use at most 32 lower-case letters, digits and '-', "
             "starting and ending with a letter or digit"

@@ -18,6 +18,7 @@ from pynetes.cluster.pki import write_private
 from pynetes.machinery import clock
 
 LOCK_SECONDS = 5.0
+SECTIONS = ("clusters", "users", "contexts")
 
 
 def _encoded(path: Path) -> str:
@@ -91,12 +92,19 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.exists() or not path.read_text().strip():
+    try:
+        config = yaml.safe_load(path.read_bytes()) if path.exists() else None
+    except yaml.YAMLError as error:
+        raise ClusterError(f"{path} is not a kubeconfig ({error}); it was left as it is") from error
+    if config is None:
         return {"apiVersion": "v1", "kind": "Config", "preferences": {}}
-    config = yaml.safe_load(path.read_text())
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) or not all(_is_section(config.get(section)) for section in SECTIONS):
         raise ClusterError(f"{path} is not a kubeconfig; it was left as it is")
     return config
+
+
+def _is_section(entries: Any) -> bool:
+    return entries is None or (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries))
 
 
 def _without(entries: list[dict[str, Any]] | None, name: str) -> list[dict[str, Any]]:
@@ -110,7 +118,7 @@ def merge(cluster: Cluster) -> Path:
     with _locked(path):
         config = _load(path)
         merged = dict(config)
-        for section in ("clusters", "users", "contexts"):
+        for section in SECTIONS:
             merged[section] = _without(config.get(section), cluster.context) + ours[section]
         merged["current-context"] = cluster.context
         if merged != config:
@@ -126,7 +134,7 @@ def remove(cluster: Cluster) -> None:
     with _locked(path):
         config = _load(path)
         pruned = dict(config)
-        for section in ("clusters", "users", "contexts"):
+        for section in SECTIONS:
             if section in config:
                 pruned[section] = _without(config[section], cluster.context)
         if pruned.get("current-context") == cluster.context:

@@ -269,10 +269,10 @@ class Supervisor:
         connection.settimeout(1.0)
         try:
             request = json.loads(connection.recv(65536) or b"{}")
-        except (OSError, ValueError) as error:
+            verb, name = str(request.get("verb")), str(request.get("unit", ""))
+        except (OSError, ValueError, AttributeError) as error:
             self._reply(connection, {"error": f"not a request: {error}"})
             return
-        verb, name = request.get("verb"), request.get("unit", "")
         slot = self.slots.get(name)
         if verb == "list":
             self._reply(connection, {"units": [self._describe(s) for s in self.slots.values()]})
