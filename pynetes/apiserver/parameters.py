@@ -5,6 +5,7 @@ Everything is checked here with upstream's texts, so that the verbs see only val
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +18,7 @@ from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
 META_GROUP = "meta.k8s.io"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 PROPAGATION = ("Background", "Foreground", "Orphan")
@@ -178,10 +180,11 @@ def _integer(request: Request, name: str) -> int:
     text = request.param(name)
     if not text:
         return 0
-    try:
-        return int(text)
-    except ValueError:
-        raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax") from None
+    if not _INTEGER.fullmatch(text):
+        raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax")
+    if not -(1 << 63) <= (value := int(text)) < 1 << 63:
+        raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: value out of range")
+    return value
 
 
 # Continue tokens.
