@@ -105,7 +105,8 @@ async def test_a_token_bound_to_a_pod_carries_pod_and_node_and_dies_with_the_pod
     assert extra["authentication.kubernetes.io/pod-name"] == ["p"]
     assert extra["authentication.kubernetes.io/pod-uid"] == [made["metadata"]["uid"]]
     assert extra["authentication.kubernetes.io/node-name"] == ["n1"]
-    await admin("DELETE", f"/api/v1/namespaces/{namespace}/pods/p?gracePeriodSeconds=0")
+    deleted = await admin("DELETE", f"/api/v1/namespaces/{namespace}/pods/p?gracePeriodSeconds=0")
+    assert deleted.status == 200, deleted.body
     assert (await rest("GET", "/version")).status == 401
 
 
