@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynetes.apis.apiextensions import formats, go_forms
-from pynetes.machinery import errors
+from pynetes.machinery import errors, wire
 from pynetes.machinery.errors import FieldError, quote
 from pynetes.machinery.meta import Obj
 
@@ -93,12 +93,8 @@ def _enum(result: _Result, value: Any, schema: Obj, path: str) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if any(each == value and not isinstance(each, bool) for each in allowed):
             return
-    shown = [each if isinstance(each, str) else _json(each) for each in allowed]
+    shown = [each if isinstance(each, str) else wire.encode(each).decode() for each in allowed]
     result.errors.append(errors.not_supported(path, value, shown))
-
-
-def _json(value: Any) -> str:
-    return {True: "true", False: "false", None: "null"}[value] if value in (True, False, None) else str(value)
 
 
 # By type.
