@@ -30,8 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ClusterError(f"this machine lacks what nodes need:\n{lacking}")
     if arguments.join_file:
         cluster = join.read_join_file(arguments.join_file, arguments.name)
+    elif (known := config.load(arguments.name)) is not None:
+        cluster = known
     else:
-        cluster = config.require(arguments.name)
+        raise ClusterError("the first start needs --join-file, which `pynetes server --join NODE=ADDRESS` writes")
     if cluster.role != "agent":
         raise ClusterError(f"{arguments.name!r} is no agent; choose another --name")
     lifecycle.refuse_second_supervisor(cluster)

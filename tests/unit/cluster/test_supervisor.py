@@ -49,12 +49,17 @@ def start(cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts a supervisor over programs: name → command line."""
     started: list[subprocess.Popen[bytes]] = []
 
+    def runs() -> bool:
+        with contextlib.suppress(ClusterError):  # it does not listen yet
+            return bool(control.units(cluster)[-1]["pid"])
+        return False
+
     def go(**commands: list[str]) -> subprocess.Popen[bytes]:
         cluster.path("logs").mkdir(exist_ok=True)
         units = [{"name": name, "command": command} for name, command in commands.items()]
         command = [sys.executable, "-c", PROGRAM, "pynetes.cluster.supervisor", cluster.name, json.dumps(units)]
         started.append(subprocess.Popen(command))
-        until(lambda: control.supervisor_pid(cluster) and control.units(cluster)[-1]["pid"])
+        until(lambda: control.supervisor_pid(cluster) and runs())
         return started[-1]
 
     yield go
