@@ -25,6 +25,7 @@ Tell = Callable[[str], None]
 
 READY_SECONDS = 60.0
 POD_STOP_SECONDS = 30.0
+HOPELESS_RESTARTS = 5
 
 
 # -- up -------------------------------------------------------------------------------------------------------------
@@ -165,11 +166,28 @@ async def _api_ready(cluster: Cluster, client: Client) -> None:
             reason = str(error)
         except StatusError as error:
             reason = error.message
+        if _ends_again_and_again(cluster, "apiserver"):
+            raise ClusterError(f"the API server cannot start: {_last_words(cluster, 'apiserver')}")
         if clock.monotonic() > deadline:
             raise ClusterError(
                 f"the API server is not ready after {READY_SECONDS:.0f} s ({reason}); {_see(cluster, 'apiserver')}"
             )
         await clock.sleep(0.02)
+
+
+def _ends_again_and_again(cluster: Cluster, component: str) -> bool:
+    """Whether the supervisor has started it so often that another time will not help."""
+    with contextlib.suppress(ClusterError):  # the supervisor does not listen yet
+        return any(u["name"] == component and u["restarts"] >= HOPELESS_RESTARTS for u in control.units(cluster))
+    return False
+
+
+def _last_words(cluster: Cluster, component: str) -> str:
+    """The last line of a component's log, and where to read the rest."""
+    file = cluster.log(component)
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    words = next((line.strip() for line in reversed(lines) if line.strip()), "it gave no reason")
+    return f"{words}; {_see(cluster, component)}"
 
 
 async def _load_sandbox_image(cluster: Cluster, node: str) -> None:

@@ -102,3 +102,17 @@ def test_nodes_without_rights_are_refused_with_the_way_out(pynetes: Pynetes, hom
     assert done.returncode == 1
     assert "nodes need root; as another user: pynetes up --control-plane-only" in done.stderr
     assert not (home / ".local").exists()
+
+
+def test_an_api_server_that_cannot_start_is_told_at_once(pynetes: Pynetes, home: Path) -> None:
+    succeeded(pynetes("up", "--control-plane-only"))
+    succeeded(pynetes("down"))
+    store = home / ".local" / "share" / "pynetes" / "default" / "store.db"
+    store.unlink()
+    store.mkdir()
+    began = time.monotonic()
+    done = pynetes("up")
+    assert done.returncode == 1
+    assert time.monotonic() - began < 30
+    assert done.stderr.splitlines()[-1].startswith("pynetes: the API server cannot start: ")
+    assert done.stderr.endswith("see: pynetes logs apiserver\n")
