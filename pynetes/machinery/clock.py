@@ -117,12 +117,12 @@ async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:
 
 def format_time(moment: datetime) -> str:
     """`metav1.Time`: whole seconds, UTC, `2026-01-02T03:04:05Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_micro_time(moment: datetime) -> str:
     """`metav1.MicroTime`: six digits of fraction, `2026-01-02T03:04:05.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def timestamp() -> str:

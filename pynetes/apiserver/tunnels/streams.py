@@ -4,6 +4,7 @@ The handlers turn the API's options into the kubelet's, choose the container, le
 connection to `kubelet.tunnel` (protocols alike on both sides) or `translate` (WebSocket here, SPDY there).
 """
 
+import base64
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import aiohttp
 from pynetes.apiserver.admission import Attributes
 from pynetes.apiserver.authz.authorizer import forbidden
 from pynetes.apiserver.registry import Context
-from pynetes.apiserver.request import Request, Response
+from pynetes.apiserver.request import Request, Response, Stream, Upgrade
 from pynetes.apiserver.subresources import subresource
 from pynetes.apiserver.tunnels import translate, websocket
 from pynetes.apiserver.tunnels.kubelet import Location, dial_error, http_client, node_location, tls, tunnel
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from pynetes.apiserver.main import ApiServer
 
 _LONGEST_COMPLAINT = 50_000
-_CHUNK = 1 << 16
+BINARY, BASE64_BINARY = "binary.k8s.io", "base64.binary.k8s.io"
+_LOG_PROTOCOLS = [BINARY, BASE64_BINARY]
 
 
 def _boolean(request: Request, name: str, default: bool = False) -> bool:
@@ -127,10 +129,33 @@ async def log(request: Request, server: "ApiServer", rt: ResourceType, namespace
     path = f"/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
     if options:
         path += f"?{urlencode(options)}"
-    return await _fetch(server, location, path, name)
+    if websocket.is_requested(request):
+        return await _over_websocket(request, await _fetch(server, location, path, name))
+    return Response(200, {"Content-Type": "text/plain"}, _chunks(await _fetch(server, location, path, name)))
 
 
-async def _fetch(server: "ApiServer", location: Location, path: str, name: str) -> Response:
+async def _over_websocket(request: Request, answer: aiohttp.ClientResponse) -> Response:
+    """The log as the messages of a WebSocket, one for each piece: what browsers and old clients read logs with."""
+    offered = websocket.subprotocols(request)
+    protocol = next((each for each in offered if each in _LOG_PROTOCOLS), "")
+    if offered and not protocol:
+        answer.close()
+        raise errors.bad_request(f"unable to negotiate protocol: client offers {offered}, server has {_LOG_PROTOCOLS}")
+
+    async def run(stream: Stream) -> None:
+        socket = websocket.WebSocket(stream)
+        async for piece in _chunks(answer):
+            if protocol == BASE64_BINARY:
+                await socket.send(base64.b64encode(piece), websocket.TEXT)
+            else:
+                await socket.send(piece)
+        await socket.close()
+        await socket.farewell()
+
+    return Response(101, websocket.accept(request, protocol), Upgrade(run))
+
+
+async def _fetch(server: "ApiServer", location: Location, path: str, name: str) -> aiohttp.ClientResponse:
     url = location.url(path)
     try:
         answer = await http_client(server).get(url, ssl=location.tls or True)
@@ -140,7 +165,7 @@ async def _fetch(server: "ApiServer", location: Location, path: str, name: str) 
         text = (await answer.content.read(_LONGEST_COMPLAINT)).decode(errors="replace")
         answer.release()
         raise complaint(answer.status, text, name)
-    return Response(200, {"Content-Type": "text/plain"}, _chunks(answer))
+    return answer
 
 
 def complaint(status: int, text: str, name: str) -> StatusError:

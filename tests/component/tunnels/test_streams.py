@@ -202,3 +202,20 @@ async def test_a_browser_may_bring_its_token_as_a_protocol(
         await nobody.session.ws_connect(url, protocols=older)
     assert kubelet.requests[-1][2]["sec-websocket-protocol"] == "v4.channel.k8s.io"
     assert encoded not in str(kubelet.requests)
+
+
+@pytest.mark.parametrize(("protocols", "expected"), [((), b"hello\n"), (("binary.k8s.io",), b"hello\n")])
+async def test_logs_are_read_over_a_websocket(
+    kubelet: FakeKubelet, admin: Rest, server: RunningApiServer, protocols: tuple[str, ...], expected: bytes
+) -> None:
+    async with asyncio.timeout(10), admin.session.ws_connect(f"{server.url}{POD}/log", protocols=protocols) as socket:
+        messages = [message.data async for message in socket]
+    assert b"".join(messages) == expected
+
+
+async def test_logs_over_a_websocket_may_be_text(kubelet: FakeKubelet, admin: Rest, server: RunningApiServer) -> None:
+    url = f"{server.url}{POD}/log"
+    protocols = ["base64.binary.k8s.io"]
+    async with asyncio.timeout(10), admin.session.ws_connect(url, protocols=protocols) as socket:
+        messages = [base64.b64decode(message.data) async for message in socket]
+    assert b"".join(messages) == b"hello\n"
