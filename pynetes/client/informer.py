@@ -165,6 +165,11 @@ class Informer:
             except Unreachable as error:
                 log.debug("%s: %s", self.resource.plural, error)
                 await backoff.wait()
+            except Exception:
+                # An object that a transform or an indexer chokes on must not end the cache for all others.
+                log.exception("%s: listing again", self.resource.plural)
+                self._revision = None
+                await backoff.wait()
 
     async def _list(self) -> None:
         """Replace the cache by what the server has, reporting the differences."""

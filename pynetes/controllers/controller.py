@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from pynetes.client.backoff import Backoff
 from pynetes.client.client import Client, Unreachable
 from pynetes.client.events import EventRecorder
 from pynetes.client.informer import Indexer, Informer, InformerFactory
@@ -115,9 +116,19 @@ class Controller:
             await informer.synced()
         log.debug("%s: caches are filled", self.name)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.background(), name=self.name)
+            group.create_task(self._background(), name=self.name)
             for number in range(self.workers):
                 group.create_task(self._work(), name=f"{self.name}-{number}")
+
+    async def _background(self) -> None:
+        backoff = Backoff(0.5, 30.0)
+        while True:
+            try:
+                await self.background()
+                return
+            except (StatusError, Unreachable) as error:
+                log.warning("%s: %s", self.name, error)
+                await backoff.wait()
 
     async def _work(self) -> None:
         while True:

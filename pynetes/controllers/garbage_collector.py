@@ -52,6 +52,7 @@ class GarbageCollector(Controller):
         self._monitors: dict[tuple[str, str], Informer] = {}
         self._kinds: dict[tuple[str, str], ResourceType] = {}
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._unknown: set[str] = set()
         self._stale = asyncio.Event()
         self._stale.set()
         self._ready = asyncio.Event()
@@ -91,6 +92,9 @@ class GarbageCollector(Controller):
                 informer = self.context.informers.get(rt, metadata_only=True)
                 self._monitors[key] = informer
                 informer.on_change(self._follow(rt))
+        waiting, self._unknown = self._unknown, set()
+        for waiting_key in waiting:
+            self.queue.add(waiting_key)
         if not self._ready.is_set():
             await asyncio.gather(*(informer.synced() for informer in self._monitors.values()))
             self._ready.set()
@@ -131,6 +135,7 @@ class GarbageCollector(Controller):
                 await self._attempt(node)
         except UnknownKind as error:
             log.debug("%s: %s", self.name, error)
+            self._unknown.add(key)
             self.queue.add_after(key, _UNKNOWN_KIND_SECONDS)
         except NamespacedOwner as error:
             log.debug("%s: %s", self.name, error)
