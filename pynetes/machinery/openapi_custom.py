@@ -29,8 +29,9 @@ def name_of(rt: ResourceType) -> str:
 
 
 def v2_definitions(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:
-    """The kind and its list, for OpenAPI v2."""
-    return _definitions(rt, _v2(schema) if schema else None)
+    """The kind and its list, for OpenAPI v2; a kind that may hold anything is an object and no more."""
+    open_to_all = not schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    return _definitions(rt, None if open_to_all else _v2(schema or {}))
 
 
 def v3_schemas(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:

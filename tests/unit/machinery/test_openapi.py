@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pynetes.machinery import definitions, openapi
+from pynetes.machinery import definitions, openapi, openapi_custom
 from pynetes.machinery.openapi import CustomType, OpenApi
 from pynetes.machinery.resources import BUILTIN, ResourceType
 
@@ -204,3 +204,12 @@ def test_the_protobuf_form_says_the_same_as_json(published: OpenApi, v2: dict[st
 def test_the_prose_is_not_kept_in_memory(published: OpenApi) -> None:
     assert "description" not in definitions.get("io.k8s.api.core.v1.Pod")
     assert openapi.V2_PROTOBUF == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+def test_a_custom_kind_that_may_hold_anything_is_an_object_to_clients_of_old() -> None:
+    rt = ResourceType("example.com", "v1", "things", "Thing", "thing", True)
+    made = openapi_custom.v2_definitions(rt, {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    thing = made["com.example.v1.Thing"]
+    assert {key: value for key, value in thing.items() if key != "x-kubernetes-group-version-kind"} == {
+        "type": "object"
+    }
