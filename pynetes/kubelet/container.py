@@ -5,6 +5,7 @@ forbidden raises ConfigError: the container then waits with reason CreateContain
 """
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from pynetes.kubelet.resources import container_resources
 from pynetes.kubelet.sandbox import pod_labels
 from pynetes.kubelet.volumes import PodVolumes, VolumeError
 from pynetes.machinery.meta import Obj
+
+log = logging.getLogger(__name__)
 
 _PROPAGATION = {
     "None": cri.PROPAGATION_PRIVATE,
@@ -113,9 +116,12 @@ def _volume_mounts(container: Obj, facts: ContainerFacts) -> list[Any]:
             where = f'volumeMount "{mount["name"]}" of container "{container["name"]}"'
             place = facts.directory / "volume-subpaths" / mount["name"] / container["name"] / str(index)
             try:
-                host_path = subpath.prepare(host_path, sub_path, place, volume.read_only)
+                host_path = subpath.prepare(host_path, sub_path, place)
             except (subpath.SubPathError, OSError) as error:
-                raise ConfigError(f"failed to prepare subPath for {where}: {error}") from None
+                log.warning("subPath %s for %s: %s", sub_path, where, error)
+                missing = isinstance(error, subpath.MissingSubPathError)
+                failed = "create subPath directory" if missing else "prepare subPath"
+                raise ConfigError(f"failed to {failed} for {where}") from None
         target = mount["mountPath"]
         propagation = _PROPAGATION[mount.get("mountPropagation") or "None"]
         mounts.append(

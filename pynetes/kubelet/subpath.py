@@ -13,10 +13,14 @@ from pynetes.kubelet import mounts
 
 
 class SubPathError(Exception):
-    """The part cannot be mounted; the text is for the user."""
+    """The part cannot be mounted; the text is for the kubelet's log, as it speaks of the host's files."""
 
 
-def prepare(volume: Path, sub_path: str, place: Path, read_only_volume: bool) -> Path:
+class MissingSubPathError(SubPathError):
+    """The part is not there and cannot be made."""
+
+
+def prepare(volume: Path, sub_path: str, place: Path) -> Path:
     """Bind-mount `volume/sub_path` to `place`, making a missing directory; returns `place`."""
     root = volume.resolve()
     if Path(sub_path).is_absolute() or ".." in Path(sub_path).parts:
@@ -26,9 +30,10 @@ def prepare(volume: Path, sub_path: str, place: Path, read_only_volume: bool) ->
         raise SubPathError(f"subpath {sub_path!r} not within volume path {str(volume)!r}")
     relative = target.relative_to(root)
     if not target.exists():
-        if read_only_volume:
-            raise SubPathError(f"lstat {target}: no such file or directory")
-        _make_directories(root, relative)
+        try:
+            _make_directories(root, relative)
+        except OSError as error:
+            raise MissingSubPathError(str(error)) from error
     descriptor = _open(root, relative)
     try:
         _bind(descriptor, place)
