@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha512
 
 from pynetes.apiserver import negotiate, subresources
+from pynetes.apiserver.aggregation.remote import Remote
 from pynetes.apiserver.registry import Registry, Resource, version_priority
 from pynetes.apiserver.request import JSON, Request, Response
 from pynetes.machinery import errors, wire
@@ -47,6 +48,8 @@ class Discovery:
         self._registry = registry
         self._address = address
         self._made = _Made()
+        self.remotes: Callable[[], list[Remote]] = list
+        """Group versions that other servers serve."""
 
     def answer(self, request: Request, path: str) -> Response:
         """The document at `/api…` or `/apis…`; 404 for groups and versions that are not served."""
@@ -94,8 +97,8 @@ class Discovery:
                     "versions": [
                         {
                             "version": each,
-                            "resources": [_aggregated_resource(found) for found in self._resources(group, each)],
-                            "freshness": "Current",
+                            "resources": self._aggregated_resources(group, each),
+                            "freshness": self._freshness(group, each),
                         }
                         for each in self._versions(group)
                     ],
@@ -103,6 +106,21 @@ class Discovery:
                 for group in groups
             ],
         }
+
+    def _remote(self, group: str, version: str) -> Remote | None:
+        return next((each for each in self.remotes() if (each.group, each.version) == (group, version)), None)
+
+    def _aggregated_resources(self, group: str, version: str) -> list[Obj]:
+        remote = self._remote(group, version)
+        if remote is not None:
+            return _aggregated_remote(remote)
+        return [_aggregated_resource(found) for found in self._resources(group, version)]
+
+    def _freshness(self, group: str, version: str) -> str:
+        """What is known of a server that does not answer is what it offered when it last did."""
+        remote = self._remote(group, version)
+        gone = remote is not None and (remote.available is None or remote.available.status != "True")
+        return "Stale" if gone else "Current"
 
     # Level by level.
 
@@ -131,11 +149,12 @@ class Discovery:
         return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
     def _groups(self) -> list[str]:
-        found = {resource.rt.group for resource in self._registry}
+        found = {resource.rt.group for resource in self._registry} | {remote.group for remote in self.remotes()}
         return sorted(found, key=lambda group: (_RANK.get(group, len(_RANK)), group))
 
     def _versions(self, group: str) -> list[str]:
         found = {resource.rt.version for resource in self._registry if resource.rt.group == group}
+        found |= {remote.version for remote in self.remotes() if remote.group == group}
         return sorted(found, key=version_priority)
 
     def _resources(self, group: str, version: str) -> list[Resource]:
@@ -205,6 +224,32 @@ def _aggregated_resource(resource: Resource) -> Obj:
             for sub in rt.subresources
         ]
     return made
+
+
+def _aggregated_remote(remote: Remote) -> list[Obj]:
+    """What another server's old discovery document says, in the new form."""
+    made: dict[str, Obj] = {}
+    for each in sorted(remote.resources, key=lambda each: str(each.get("name", "")).count("/")):
+        name, _, subresource = str(each.get("name", "")).partition("/")
+        kind = {
+            "group": each.get("group") or remote.group,
+            "version": each.get("version") or remote.version,
+            "kind": each.get("kind", ""),
+        }
+        if subresource:
+            entry: Obj = {"subresource": subresource, "responseKind": kind, "verbs": each.get("verbs") or []}
+            if name in made:
+                made[name].setdefault("subresources", []).append(entry)
+            continue
+        made[name] = {
+            "resource": name,
+            "responseKind": kind,
+            "scope": "Namespaced" if each.get("namespaced") else "Cluster",
+            "singularResource": each.get("singularName", ""),
+            "verbs": each.get("verbs") or [],
+        }
+        made[name] |= {key: each[key] for key in ("shortNames", "categories") if each.get(key)}
+    return list(made.values())
 
 
 def serves(resource: Resource, name: str) -> bool:

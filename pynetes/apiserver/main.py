@@ -16,6 +16,7 @@ from pynetes.apiserver import allocators as allocators  # for its hooks on write
 from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
 from pynetes.apiserver import requesters as requesters  # likewise
 from pynetes.apiserver.admission import chain
+from pynetes.apiserver.aggregation.manager import Aggregation
 from pynetes.apiserver.authn import issuer, jwt, oidc, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
@@ -69,6 +70,8 @@ class ApiServer:
         self.ready = False
         self._http: HttpServer | None = None
         self.custom_resources = CustomResources(self.registry)
+        self.aggregation = Aggregation(self)
+        self.discovery.remotes = self.aggregation.remotes
         self._events = EventExpiry(self.registry, options.event_ttl)
         self._tasks: list[asyncio.Task[None]] = []
         self.health.add("etcd", lambda: "")
@@ -98,6 +101,7 @@ class ApiServer:
         options = self.options
         self.authorizer.follow(self.store)
         self.custom_resources.start()
+        self.aggregation.start()
         self.admission.start(self)
         if self.authenticator.issuers is not None:
             self.authenticator.issuers.start()
@@ -124,6 +128,7 @@ class ApiServer:
             self._http.stopping = True
             self.registry.end_watches()
             await self._http.stop(self.options.shutdown_grace)
+        await self.aggregation.stop()
         await self.custom_resources.stop()
         await self.admission.stop()
         await tunnels.close(self)

@@ -20,7 +20,7 @@ class Paths:
     def __init__(self, server: "ApiServer") -> None:
         self._server = server
         self._version = wire.encode(version.info())
-        openapi = openapi_endpoints.OpenApi(server.registry)
+        openapi = openapi_endpoints.OpenApi(server)
         self._exact: dict[str, Answer] = {
             "/": self._index,
             "/version": self._version_answer,

@@ -6,12 +6,16 @@ cached for long.
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from pynetes.apiserver.registry import Registry
-from pynetes.apiserver.request import Request, Response
+from pynetes.apiserver.aggregation import proxy as aggregation
+from pynetes.apiserver.request import Request, Response, json_response
 from pynetes.apiserver.version import GIT_VERSION
-from pynetes.machinery import errors, openapi
+from pynetes.machinery import errors, openapi, wire
 from pynetes.machinery.openapi import Document
+
+if TYPE_CHECKING:
+    from pynetes.apiserver.main import ApiServer
 
 _GNOSTIC = "proto-openapi"
 _IMMUTABLE = {"Cache-Control": "public, immutable"}
@@ -20,8 +24,9 @@ _IMMUTABLE = {"Cache-Control": "public, immutable"}
 class OpenApi:
     """The documents of a registry's resources."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, server: "ApiServer") -> None:
+        self._server = server
+        self._registry = server.registry
         self._changes = -1
         self._made = openapi.OpenApi(())
         self._lock = asyncio.Lock()
@@ -45,13 +50,22 @@ class OpenApi:
         return await _send(request, document, {})
 
     async def index(self, request: Request, path: str) -> Response:
-        """Where each group version's document is."""
-        return await _send(request, self._current().v3_index(), {})
+        """Where each group version's document is, here or with the server that serves it."""
+        document = self._current().v3_index()
+        remotes = self._server.aggregation.remotes()
+        others = {path: entry for remote in remotes for path, entry in remote.schemas.items()}
+        if others:
+            index = wire.decode(document.body)
+            return json_response(wire.encode({"paths": index["paths"] | others}))
+        return await _send(request, document, {})
 
     async def v3(self, request: Request, path: str) -> Response:
         """The schemas of one group version."""
         made = self._current()
         wanted = path.removeprefix("/openapi/v3/")
+        remote = self._server.aggregation.find_schema(wanted)
+        if remote is not None:
+            return await aggregation.handle(request, self._server, remote)
         if wanted not in made.v3_paths():
             raise errors.path_not_found()
         known, asked = made.v3_hash(wanted), request.param("hash")

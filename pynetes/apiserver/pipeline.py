@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pynetes.apiserver import negotiate, parameters, paths, subresources, verbs
+from pynetes.apiserver.aggregation import proxy as aggregation
 from pynetes.apiserver.authn.impersonation import impersonate
 from pynetes.apiserver.authz.authorizer import forbidden
 from pynetes.apiserver.registry import Resource
@@ -75,6 +76,9 @@ async def _admitted(server: "ApiServer", request: Request, info: RequestInfo) ->
     decision = server.authorizer.authorize(user, info)
     if not decision.allowed:
         raise forbidden(user, info, decision.reason)
+    remote = server.aggregation.find(info.path)
+    if remote is not None:
+        return await aggregation.handle(request, server, remote)
     if not info.is_resource:
         return await server.paths.answer(request, info)
     return await _resource(server, request, info, user)

@@ -162,6 +162,7 @@ class Registry:
         self.server: ApiServer | None = None
         self.admission: Admission | None = None
         self.changes = 0
+        self.listeners: list[Callable[[], None]] = []
         self.watches: dict[Watch, str] = {}
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         for rt in served:
@@ -181,13 +182,19 @@ class Registry:
         """Serve a resource from now on, in place of whatever was served at its path."""
         rt = resource.rt
         self._by_path[rt.group, rt.version, rt.plural] = resource
-        self.changes += 1
+        self.changed()
         return resource
 
     def remove(self, rt: ResourceType) -> None:
         """Serve a resource no longer."""
         self._by_path.pop((rt.group, rt.version, rt.plural), None)
+        self.changed()
+
+    def changed(self) -> None:
+        """What is served is not what it was: discovery and schemas are made again, listeners are told."""
         self.changes += 1
+        for listener in self.listeners:
+            listener()
 
     def end_watches(self, prefix: str = "") -> None:
         """End every watch (below a prefix) in good order, as when the server stops or a kind changes."""

@@ -47,6 +47,8 @@ class Location:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    """The name its certificate must be for, where that is not the address."""
 
     @property
     def authority(self) -> str:
@@ -145,6 +147,7 @@ async def dial(location: Location) -> Backend:
             location.host,
             location.port,
             ssl=location.tls if location.scheme == "https" else None,
+            server_hostname=location.server_name or None,
             limit=1 << 18,
         )
         reader, writer = await clock.wait_for(opened, DIAL_TIMEOUT)

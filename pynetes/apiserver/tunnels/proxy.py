@@ -190,6 +190,7 @@ async def forward(request: Request, server: "ApiServer", location: Location, pat
             headers=headers,
             data=body,
             ssl=location.tls or True,
+            server_hostname=location.server_name or None,
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         )
