@@ -76,6 +76,20 @@ class _Logged:
     resource_version: str = ""
 
 
+class _Stamps:
+    """Nanoseconds that never repeat, for names."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        self._last = max(self._last + 1, int(clock.time() * 1e9))
+        return self._last
+
+
+_stamps = _Stamps()
+
+
 class _Memory(OrderedDict[Any, Any]):
     """The most recently used entries."""
 
@@ -155,7 +169,7 @@ class EventRecorder:
     ) -> Obj:
         stamp = clock.timestamp()
         metadata: Obj = {
-            "name": f"{involved.get('name', '')}.{int(clock.time() * 1e9):x}",
+            "name": f"{involved.get('name', '')}.{_stamps.next():x}",
             "namespace": involved.get("namespace") or "default",
         }
         if annotations:
