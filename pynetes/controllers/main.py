@@ -5,16 +5,12 @@ service account if `--use-service-account-credentials` says so.
 """
 
 import asyncio
-import contextlib
 import logging
-import signal
 import socket
 from collections.abc import Sequence
 
-import uvloop
-
 from pynetes.client.client import Client
-from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
+from pynetes.client.leader import LeaderConfig, LeaderElector
 from pynetes.controllers.autoscaling import HorizontalPodAutoscalerController
 from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
@@ -49,6 +45,7 @@ from pynetes.controllers.taint_eviction import TaintEvictionController
 from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
 from pynetes.controllers.volume_binder import VolumeBinder
 from pynetes.machinery import logs, meta
+from pynetes.machinery.process import run_until_stopped, until
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +92,9 @@ async def run(options: Options, stop: asyncio.Event, client: Client | None = Non
     """Run the chosen controllers until `stop` is set; raises LeadershipLost if another took over."""
     own = client is None
     client = client or Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager/pynetes")
-    stopping = asyncio.ensure_future(stop.wait())
-    work = asyncio.ensure_future(_lead(client, options) if options.leader_elect else _work(client, options))
     try:
-        await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await until(stop, _lead(client, options) if options.leader_elect else _work(client, options))
     finally:
-        for task in (work, stopping):
-            task.cancel()
-        await asyncio.gather(work, stopping, return_exceptions=True)
         if own:
             await client.close()
 
@@ -148,19 +138,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     options = parse(arguments)
     logs.setup(options.verbosity)
-
-    async def serve() -> int:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            await run(options, stop)
-        except LeadershipLost as lost:
-            log.error("%s", lost)
-            return 1
-        return 0
-
-    with contextlib.suppress(KeyboardInterrupt):
-        return uvloop.run(serve())
-    return 0
+    return run_until_stopped(lambda stop: run(options, stop))

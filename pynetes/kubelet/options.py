@@ -2,6 +2,7 @@
 
 import argparse
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def parse(arguments: list[str]) -> Options:
+def parse(arguments: Sequence[str] | None = None) -> Options:
     """Options out of a command line."""
     given = {key: value for key, value in vars(parser().parse_args(arguments)).items() if value is not None}
     return Options(**given)

@@ -14,11 +14,8 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-
-import uvloop
 
 from pynetes.client.client import Client
 from pynetes.client.events import EventRecorder
@@ -26,6 +23,7 @@ from pynetes.client.informer import InformerFactory
 from pynetes.client.leader import LeaderConfig, LeaderElector, LeadershipLost
 from pynetes.machinery import clock, logs, meta
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.process import run_until_stopped, until
 from pynetes.network import health, podnetwork, rules
 from pynetes.network.caches import Caches
 from pynetes.network.conntrack import Conntrack, Frontend
@@ -282,16 +280,9 @@ async def run(options: Options, stop: asyncio.Event, client: Client | None = Non
     """Run the agent until `stop` is set."""
     own = client is None
     client = client or Client.from_kubeconfig(options.kubeconfig, user_agent="pynetes-network")
-    work = asyncio.ensure_future(Agent(options, client).run())
-    stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await until(stop, Agent(options, client).run())
     finally:
-        for task in (work, stopping):
-            task.cancel()
-        await asyncio.gather(work, stopping, return_exceptions=True)
         if own:
             await client.close()
 
@@ -318,14 +309,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     options = parse(arguments)
     logs.setup(options.verbosity)
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await run(options, stop)
-
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(serve())
-    return 0
+    return run_until_stopped(lambda stop: run(options, stop))
