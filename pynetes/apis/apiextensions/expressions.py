@@ -48,10 +48,15 @@ def compile_errors(rule: Obj, path: str) -> list[FieldError]:
             compiled(text)
         except cel.CelError as error:
             found.append(errors.invalid_value(f"{path}.{field}", text, f"compilation failed: {error}"))
-    if rule.get("optionalOldSelf") is not None and not _OLD.search(rule.get("rule") or ""):
+    if rule.get("optionalOldSelf") is not None and not is_about_change(rule):
         detail = "may not be set if oldSelf is not used in rule"
         found.append(errors.invalid_value(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))
     return found
+
+
+def is_about_change(rule: Obj) -> bool:
+    """Whether a rule compares with what was before."""
+    return _OLD.search(rule.get("rule") or "") is not None
 
 
 def has_rules(schema: Any) -> bool:

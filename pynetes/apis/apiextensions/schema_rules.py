@@ -94,6 +94,12 @@ class _Place:
 
     no_defaults: str | None = None
     in_metadata: bool = False
+    uncorrelatable: str = ""
+    """The outermost schema above of whose values an old and a new one cannot be told to be the same thing."""
+
+    def within(self, path: str, *, correlatable: bool) -> "_Place":
+        """The place of what is inside the schema at `path`."""
+        return self if correlatable or self.uncorrelatable else replace(self, uncorrelatable=path)
 
 
 def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: bool = False) -> None:
@@ -113,9 +119,9 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
             below = replace(place, no_defaults="inside additionalProperties applying to object metadata")
         _node(errors, additional, f"{path}.additionalProperties", below)
     for name, inner in properties.items():
-        below = place
+        below = place.within(path, correlatable=schema.get("x-kubernetes-map-type") != "atomic")
         if (is_root or schema.get("x-kubernetes-embedded-resource")) and name in shape.RESOURCE_FIELDS:
-            below = replace(place, in_metadata=True)
+            below = replace(below, in_metadata=True)
             if is_root:
                 below = replace(below, no_defaults=f"in top-level {name}")
         _node(errors, inner, f"{path}.properties[{name}]", below)
@@ -124,7 +130,8 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
         for index, inner in enumerate(schema.get(junctor) or []):
             _node(errors, inner, f"{path}.{junctor}[{index}]", place)
     items = schema.get("items")
-    _node(errors, items, f"{path}.items", place)
+    inside = place.within(path, correlatable=schema.get("x-kubernetes-list-type") == "map")
+    _node(errors, items, f"{path}.items", inside)
     for index, inner in enumerate(items if isinstance(items, list) else []):
         _node(errors, inner, f"{path}.items[{index}]", place)
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:
@@ -134,7 +141,11 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
     _list_map(errors, schema, path)
     _list_items(errors, schema, path)
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or []):
-        _rule(errors, rule, schema, f"{path}.x-kubernetes-validations[{index}]")
+        where = f"{path}.x-kubernetes-validations[{index}]"
+        _rule(errors, rule, schema, where)
+        if place.uncorrelatable and expressions.is_about_change(rule):
+            detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
+            errors.invalid(f"{where}.rule", rule["rule"], detail)
 
 
 def _words(errors: Errors, schema: Obj, path: str, place: _Place) -> None:

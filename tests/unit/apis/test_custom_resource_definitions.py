@@ -50,8 +50,8 @@ def test_every_storage_version_is_remembered() -> None:
     gone = changed(old, "spec.versions", [version("v2")])
     assert update_errors(DEFINITIONS, old, gone) == [
         'status.storedVersions[0]: Invalid value: "v1": missing from spec.versions; v1 was previously a storage '
-        "version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1 and "
-        "removes v1 from status.storedVersions"
+        "version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1 "
+        "and removes v1 from status.storedVersions"
     ]
 
 
@@ -346,6 +346,16 @@ def test_extensions_fit_together(value: Obj, errors: list[str]) -> None:
 )
 def test_defaults_fit_their_schema(value: Obj, errors: list[str]) -> None:
     assert schema_errors(schema(a=value)) == [INSIDE + error for error in errors]
+
+
+def test_rules_about_changes_need_to_know_what_was_before() -> None:
+    rule = {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}
+    listed: Obj = {"type": "array", "items": {"type": "object", "required": ["k"], "properties": {"k": rule}}}
+    fault = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {INSIDE}"
+    where = f"{INSIDE}.items.properties[k].x-kubernetes-validations[0].rule"
+    assert schema_errors(schema(a=listed)) == [f'{where}: Invalid value: "self == oldSelf": {fault}']
+    by_key = listed | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    assert schema_errors(schema(a=by_key)) == []
 
 
 def test_the_root_of_a_kind_with_status_is_a_plain_object() -> None:
