@@ -22,6 +22,9 @@ PACKAGES = (
     "golang-github-modern-go-reflect2-dev",
     "golang-github-json-iterator-go-dev",
 )
+# kubectl's idea of its version, which the linker sets: a test reads it.
+_VERSION = {"gitVersion": "v1.20.2", "gitMajor": "1", "gitMinor": "20", "gitTreeState": "archive"}
+_VERSION_PACKAGES = ("component-base/version", "client-go/pkg/version")
 DEBIAN_GO = Path("/usr/share/gocode/src/github.com")
 PROGRAMS = {
     "agnhost": "./test/images/agnhost",
@@ -149,7 +152,12 @@ class Build:
         }
         flags = ["-c"] if arguments[:1] == ("-c",) else []
         package = arguments[-1]
-        command = ["go", verb, *flags, "-ldflags", "-s -w", "-o", str(draft), package]
+        versions = " ".join(
+            f"-X k8s.io/kubernetes/vendor/k8s.io/{where}.{key}={value}"
+            for where in _VERSION_PACKAGES
+            for key, value in _VERSION.items()
+        )
+        command = ["go", verb, *flags, "-ldflags", f"-s -w {versions}", "-o", str(draft), package]
         run_step(command, self.tree, environment)
         draft.rename(target)
 

@@ -1,6 +1,8 @@
 """What this server says it is: the Kubernetes version whose API it serves, and its own."""
 
+import functools
 import platform
+from pathlib import Path
 
 from pynetes import KUBERNETES_VERSION, __version__
 from pynetes.machinery.meta import Obj
@@ -19,13 +21,20 @@ def info() -> Obj:
         "minCompatibilityMajor": MAJOR,
         "minCompatibilityMinor": str(int(MINOR) - 1),
         "gitVersion": GIT_VERSION,
-        "gitCommit": "",
+        "gitCommit": _commit(),
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
         "compiler": platform.python_implementation(),
         "platform": f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}",
     }
+
+
+@functools.cache
+def _commit() -> str:
+    """The commit this was built from, as the build noted it."""
+    noted = Path(__file__).parents[1] / "_generated" / "commit"
+    return noted.read_text() if noted.exists() else "0" * 40
 
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
