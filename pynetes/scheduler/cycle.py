@@ -166,9 +166,7 @@ class Scheduler:
     async def _fail(self, waiting: Waiting, verdict: Verdict, preempted: str) -> None:
         """Say why the pod is not scheduled, and let it wait for what may change that."""
         pod = waiting.info
-        message = verdict.message(self.nodes)
-        if preempted:
-            message = f"{message} preemption: {preempted}"
+        message = preemption.explain(verdict.message(self.nodes), preempted)
         wakes = {"node-add"}.union(*(plugin.wakes for plugin in self.filters if plugin.name in verdict.plugins))
         self.queue.park(waiting, wakes)
         self.events.event(pod.pod, "Warning", "FailedScheduling", message)

@@ -20,6 +20,8 @@ from pynetes.scheduler.podinfo import PodInfo, label_selector
 MIN_CANDIDATES, CANDIDATE_SHARE = 100, 0.1
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
+# What DynamicResources, which is asked before DefaultPreemption, says of a pod whose claims it need not free.
+NO_CLAIMS = "no new claims to deallocate"
 
 
 @dataclass
@@ -152,3 +154,8 @@ def disruption_condition(pod: Obj, preemptor: Obj) -> Obj:
         f"{scheduler}: preempting to accommodate a higher priority pod",
     )
     return conditions
+
+
+def explain(verdict: str, preempted: str) -> str:
+    """Why a pod is not scheduled: what the filters said, then what the ways to make room said, if they were asked."""
+    return f"{verdict} {NO_CLAIMS}, preemption: {preempted}" if preempted else verdict

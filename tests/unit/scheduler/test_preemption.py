@@ -69,3 +69,12 @@ def test_a_node_where_no_disruption_budget_breaks_is_preferred() -> None:
     world.put(pod(cpu="1", priority=9, labels={"app": "free"}), on="two")
     found = look(world, pod(cpu="1", priority=100)).candidate
     assert found is not None and found.node == "two"
+
+
+def test_the_whole_explanation_tells_what_each_way_to_make_room_found() -> None:
+    verdict = "0/1 nodes are available: 1 Insufficient cpu."
+    assert preemption.explain(verdict, "") == verdict
+    assert preemption.explain(verdict, "0/1 nodes are available: 1 Preemption is not helpful for scheduling.") == (
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
+        "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
