@@ -5,6 +5,7 @@ its own tree (agnhost, the sample API server, …) is built from that tree, the 
 of them go into one archive, in which the Debian root file system that several share stands once.
 """
 
+import hashlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class Images:
 
     @property
     def archive(self) -> Path:
-        """The finished archive."""
-        return self.build.cache / "images.tar"
+        """The finished archive; a change of this file makes another."""
+        recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+        return self.build.cache / f"images-{recipe}.tar"
 
     @property
     def registries(self) -> Path:
@@ -107,8 +109,9 @@ class Images:
         e2e, library = REGISTRIES["e2eRegistry"], REGISTRIES["dockerLibraryRegistry"]
         shell = ImageConfig(command=["sh"], env=path)
         page = {"/usr/local/apache2/htdocs/index.html": File(b"<html><body><h1>It works!</h1></body></html>\n")}
-        serve = ["httpd", "-f", "-p", "80", "-h", "/usr/local/apache2/htdocs"]
-        httpd = ImageConfig(command=serve, env=path, exposed_ports=["80/tcp"])
+        # The first process of a container ignores SIGTERM unless it asks for it; the real httpd does, and ends at once.
+        serve = "httpd -f -p 80 -h /usr/local/apache2/htdocs & trap 'kill $!; exit 0' TERM INT; wait"
+        httpd = ImageConfig(command=["sh", "-c", serve], env=path, exposed_ports=["80/tcp"])
         nginx = ImageConfig(command=["nginx", "-g", "daemon off;"], env=path, exposed_ports=["80/tcp"])
         out = [
             Image(f"{e2e}/agnhost:2.21", [debian, oci.layer_of(agnhost_files)], agnhost),
