@@ -96,6 +96,20 @@ def calculate_status(budget: Obj, matched: list[Obj], disrupted: dict[str, str],
     return {**status, "disruptedPods": disrupted} if disrupted else status
 
 
+def seconds_until_stale(pod: Obj, now: datetime) -> float | None:
+    """When the announcement that the pod will be disrupted is to be taken back; None if there is none to take back.
+
+    What a kubelet announces stays, however long it takes; so does what is said of pods that are ending or have ended.
+    """
+    condition = meta.get_condition(pod, "DisruptionTarget")
+    if condition is None or condition["status"] != "True" or condition.get("reason") == "TerminationByKubelet":
+        return None
+    if meta.is_deleting(pod) or pods.is_terminal(pod):
+        return None
+    since = clock.parse_time(condition["lastTransitionTime"])
+    return max(0.0, _DELETION_SECONDS - (now - since).total_seconds())
+
+
 class UnknownScale(Exception):
     """The controllers of a budget's pods cannot tell their scale; the message says why."""
 
@@ -121,6 +135,8 @@ class DisruptionController(Controller):
         }
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        if new is not None and seconds_until_stale(new, clock.now()) is not None:
+            self.queue.add(f"stale {meta.key(new)}")
         if old is not None and new is not None:
             before = (meta.labels(old), pods.is_ready(old), meta.is_deleting(old))
             if before == (meta.labels(new), pods.is_ready(new), meta.is_deleting(new)):
@@ -138,6 +154,9 @@ class DisruptionController(Controller):
         return [meta.key(budget) for budget in self.budgets.list(meta.namespace(new)) if needs_scale(budget)]
 
     async def reconcile(self, key: str) -> None:
+        if key.startswith("stale "):
+            await self._take_back(key, self.pods.get(key.removeprefix("stale ")))
+            return
         budget = self.budgets.get(key)
         if budget is None:
             return
@@ -157,6 +176,22 @@ class DisruptionController(Controller):
         await update_status(self.client, BUDGETS, budget, calculate_status(budget, matched, disrupted, count))
         if recheck is not None:
             self.queue.add_after(key, (recheck - now).total_seconds())
+
+    async def _take_back(self, key: str, pod: Obj | None) -> None:
+        """A pod that was to be disrupted two minutes ago and still runs is not disrupted any more."""
+        left = seconds_until_stale(pod, clock.now()) if pod is not None else None
+        if pod is None or left is None:
+            return
+        if left > 0:
+            self.queue.add_after(key, left)
+            return
+        condition = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": clock.timestamp()}
+        patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
+        await ignore_not_found(
+            self.client.patch(
+                "pods", meta.name(pod), patch, meta.namespace(pod), type="strategic", subresource="status"
+            )
+        )
 
     async def _fail_safe(self, budget: Obj, message: str) -> None:
         """Nothing may be evicted while we cannot count."""

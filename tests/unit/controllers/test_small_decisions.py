@@ -289,3 +289,16 @@ def test_a_service_range_goes_when_another_holds_its_addresses() -> None:
     assert not may_go(going, [], ["10.0.0.7"])
     assert may_go(going, [cidr("wide", "10.0.0.0/16")], ["10.0.0.7"])
     assert not may_go(going, [cidr("wide", "10.0.0.0/16", deleting=True)], ["10.0.0.7"])
+
+
+def test_a_disruption_that_did_not_happen_is_taken_back_after_two_minutes() -> None:
+    def told(seconds: float, reason: str = "EvictionByEvictionAPI", phase: str = "Running") -> Obj:
+        moment = clock.format_time(NOW - timedelta(seconds=seconds))
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": moment}
+        return {"metadata": {}, "status": {"phase": phase, "conditions": [condition]}}
+
+    assert disruption.seconds_until_stale(told(20), NOW) == 100
+    assert disruption.seconds_until_stale(told(500), NOW) == 0
+    assert disruption.seconds_until_stale(told(500, "TerminationByKubelet"), NOW) is None
+    assert disruption.seconds_until_stale(told(500, phase="Failed"), NOW) is None
+    assert disruption.seconds_until_stale({"metadata": {}}, NOW) is None
