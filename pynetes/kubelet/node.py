@@ -257,15 +257,7 @@ class NodeReporter:
 
     def _tell_changes(self, old: Obj, new: Obj) -> None:
         """An event for each condition that turned."""
-        for condition in new["conditions"]:
-            kind, status = condition["type"], condition["status"]
-            before = meta.get_condition({"status": old}, kind)
-            if before is not None and before.get("status") == status:
-                continue
-            if kind == "Ready":
-                reason = "NodeReady" if status == "True" else "NodeNotReady"
-            else:
-                reason = _PRESSURE_EVENTS[kind][status == "True"]
+        for reason in turned(old, new):
             text = f"Node {self.options.node_name} status is now: {reason}"
             self._events.event(self.reference, "Normal", reason, text)
 
@@ -410,3 +402,18 @@ def _diff(old: Obj, new: Obj) -> Obj:
     if "addresses" in patch and old.get("addresses"):
         patch["addresses"] = [{"$patch": "replace"}, *new["addresses"]]
     return patch
+
+
+def turned(old: Obj, new: Obj) -> list[str]:
+    """What to tell of the conditions that changed; of Ready only if it was known before."""
+    reasons = []
+    for condition in new["conditions"]:
+        kind, status = condition["type"], condition["status"]
+        before = (meta.get_condition({"status": old}, kind) or {}).get("status")
+        if before == status or (kind == "Ready" and before is None):
+            continue
+        if kind == "Ready":
+            reasons.append("NodeReady" if status == "True" else "NodeNotReady")
+        else:
+            reasons.append(_PRESSURE_EVENTS[kind][status == "True"])
+    return reasons
