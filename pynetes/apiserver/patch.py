@@ -168,6 +168,7 @@ async def _apply(
             resource.schema,
             clock.timestamp(),
             subresource=subresource,
+            reset=resource.ignored(subresource),
         )
         if resource.definition is None:
             resource.strategy.receive(outcome)

@@ -20,6 +20,7 @@ from pynetes.apiserver.request import LOOPBACK, UserInfo
 from pynetes.machinery import resources, scheme, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.openapi import CustomType
+from pynetes.machinery.patches.fieldset import FieldSet
 from pynetes.machinery.resources import ResourceType
 from pynetes.machinery.schema import Schema
 from pynetes.storage.interface import Record, Store, Watch
@@ -124,6 +125,13 @@ class Resource:
         """The object in a record, in this resource's version."""
         obj = wire.decode(record.value)
         return self.from_stored(obj) if self.converts else obj
+
+    def ignored(self, subresource: str) -> FieldSet | None:
+        """The fields that a write through an endpoint cannot own; None for the usual ones.
+
+        A custom kind without a status subresource has nothing at `status` that is not the writer's own.
+        """
+        return {} if self.custom is not None and not subresource and not self.strategy.has_status else None
 
     async def learn(self, records: Iterable[Record], written: Obj | None = None) -> None:
         """Before reading these records, or storing an object, where `converts_elsewhere`: ask whoever converts."""

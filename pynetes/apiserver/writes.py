@@ -474,6 +474,7 @@ def _own(resource: Resource, old: Obj | None, new: Obj, ctx: Context, subresourc
         clock.timestamp(),
         resource.rt.api_version,
         subresource,
+        resource.ignored(subresource),
     )
 
 

@@ -170,6 +170,7 @@ async def test_without_the_subresource_status_is_a_field_and_has_no_door(http: H
     kind = await Kind(http).establish()
     made = (await http("POST", kind.path(), kind.object() | {"status": {"phase": "x"}})).json
     assert made["status"] == {"phase": "x"}
+    assert "f:status" in made["metadata"]["managedFields"][0]["fieldsV1"]
     assert (await http("GET", f"{kind.path('a')}/status")).status == 404
 
 
