@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = config.require(arguments.name)
     supervisor = control.supervisor_pid(cluster)
     if supervisor is None:
-        print(f"cluster {cluster.name} is stopped; `pynetes up` starts it")
+        print(f"cluster {cluster.name} is stopped; `pynetes up{cluster.option}` starts it")
         return 1
     units = [{"name": "supervisor", "state": "running", "pid": supervisor, "restarts": 0}, *control.units(cluster)]
     print(table(("COMPONENT", "STATE", "PID", "RESTARTS", "MEMORY"), [_row(unit) for unit in units]))

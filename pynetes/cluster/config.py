@@ -86,6 +86,11 @@ class Cluster:
         return f"pynetes-{self.name}"
 
     @property
+    def option(self) -> str:
+        """What a command needs to mean this cluster: nothing for the default one."""
+        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+
+    @property
     def server(self) -> str:
         """Where this machine finds the API server."""
         return f"https://127.0.0.1:{self.api_port}"

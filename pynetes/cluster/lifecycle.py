@@ -43,7 +43,7 @@ def prepare(
         else:
             raise ClusterError(
                 f"cluster {name!r} runs with {existing.node_count} node(s); to change that: "
-                f"pynetes down, then up --nodes {node_count}"
+                f"pynetes down{existing.option}, then up{existing.option} --nodes {node_count}"
             )
         if upstream_dns is not None:
             cluster = replace(cluster, upstream_dns=upstream_dns)
@@ -222,8 +222,7 @@ async def _node_ready(cluster: Cluster, client: Client, node: str) -> None:
 
 
 def _see(cluster: Cluster, component: str) -> str:
-    name = "" if cluster.name == config.DEFAULT_NAME else f" --name {cluster.name}"
-    return f"see: pynetes logs {component}{name}"
+    return f"see: pynetes logs {component}{cluster.option}"
 
 
 # -- down and delete ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from pynetes import __version__
 from pynetes.cli import main as cli
 from pynetes.cli.common import table
+from pynetes.cluster.config import Cluster
 
 Run = subprocess.CompletedProcess[str]
 Pynetes = Callable[..., Run]
@@ -138,3 +139,19 @@ def test_doctor_says_what_is_there_and_what_is_not(pynetes: Pynetes) -> None:
 
 def test_a_table_is_aligned_and_has_no_trailing_space() -> None:
     assert table(("A", "LONGER"), [("longest", "x"), ("", "y")]) == "A         LONGER\nlongest   x\n          y"
+
+
+def test_a_stopped_cluster_is_told_with_the_command_that_starts_it(
+    pynetes: Pynetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYNETES_STATE_DIR", str(tmp_path / "state"))
+    Cluster("other").save()
+    done = pynetes("status", "--name", "other")
+    assert (done.returncode, done.stdout) == (1, "cluster other is stopped; `pynetes up --name other` starts it\n")
+    assert "`pynetes up --name other` starts it" in refusal(pynetes("image", "ls", "--name", "other"))
+    assert pynetes("status", "--all").stdout.splitlines()[1].split() == [
+        "other",
+        "stopped",
+        "1",
+        "https://127.0.0.1:6443",
+    ]

@@ -95,3 +95,8 @@ def test_removing_takes_every_file(cluster: Cluster) -> None:
     cluster.node_path("node-1", "deep").mkdir(parents=True)
     cluster.remove_files()
     assert not cluster.directory.exists()
+
+
+def test_only_the_default_cluster_needs_no_name(cluster: Cluster) -> None:
+    assert Cluster("default").option == ""
+    assert cluster.option == " --name c"
