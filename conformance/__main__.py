@@ -13,6 +13,7 @@ from conformance import report
 from conformance.build import Build, BuildError, default_cache
 from conformance.images import Images
 from conformance.run import CONFORMANCE, Result, Settings, run
+from pynetes.machinery import clock
 
 NAME = "conformance"
 PYNETES = [sys.executable, "-m", "pynetes"]
@@ -28,15 +29,18 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=int(os.environ.get("PARALLEL") or 1), help="how many at once")
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"), help="run against this cluster")
     parser.add_argument("--nodes", type=int, default=2, help="nodes of the cluster started without --kubeconfig")
-    parser.add_argument("--output", type=Path, help="where results go (default: the cache, conformance/results)")
+    parser.add_argument(
+        "--output", type=Path, help="where results go (default: a folder of the run's own in the cache)"
+    )
     arguments = parser.parse_args()
     # So that a run that is told to stop removes what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     build = Build(default_cache(), tell=lambda text: print(f"==> {text}", flush=True))
-    output = arguments.output or build.cache / "results"
+    runs = build.cache / "results"
     try:
         if arguments.what == "report":
-            return write_report(output)
+            return write_report(arguments.output or _newest(runs))
+        output = arguments.output or runs / f"{clock.now():%Y%m%d-%H%M%S}-{os.getpid()}"
         build.all()
         images = Images(build)
         images.make()
@@ -48,6 +52,12 @@ def main() -> int:
     except BuildError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
+
+
+def _newest(runs: Path) -> Path:
+    """The last run that came to its end."""
+    ended = sorted(file.parent for file in runs.glob("*/results.json"))
+    return ended[-1] if ended else runs
 
 
 def against_own(build: Build, images: Images, arguments: argparse.Namespace, output: Path) -> int:
