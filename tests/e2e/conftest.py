@@ -124,7 +124,8 @@ def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
         "KUBECONFIG": str(directory / "kubeconfig"),
         "HOME": str(directory),
     }
-    cluster = Cluster("e2e", directory, environment)
+    # A cluster's name is the whole machine's, so two sessions at once need two.
+    cluster = Cluster(f"e2e-{os.getpid()}", directory, environment)
     try:
         cluster.pynetes("up", "--upstream-dns", "none", timeout=180)
         archive = busybox_image(tmp_path_factory.mktemp("images") / "busybox.tar")
