@@ -15,7 +15,11 @@ from pynetes.kubelet.resources import PodLimits, Qos
 from pynetes.machinery import clock
 
 MOUNT = Path("/sys/fs/cgroup")
-V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd")
+# "unified": where v1 and v2 are mounted side by side, the runtime makes its groups in both.
+V1_CONTROLLERS = (
+    *("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd"),
+    "unified",
+)
 V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 REMOVE_ATTEMPTS = 20
 REMOVE_PAUSE = 0.05

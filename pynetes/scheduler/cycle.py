@@ -73,12 +73,12 @@ class Scheduler:
         pod = waiting.info
         state = State(pod, self.nodes, self.cluster, {"binder": self.binder})
         try:
-            for plugin in self.filters:
+            for plugin in self.filters if len(self.nodes) else ():
                 plugin.pre_filter(state)
         except Unschedulable as reason:
             verdict = Verdict(np.zeros(len(self.nodes.names), dtype=bool), general=reason.reason)
             verdict.plugins.add(reason.plugin)
-            await self._fail(waiting, verdict, "")
+            await self._fail(waiting, verdict, preemption.not_helpful(len(self.nodes)))
             return
         verdict, node = self._decide(state)
         if node is None:

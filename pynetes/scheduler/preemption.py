@@ -53,6 +53,8 @@ class Preemption:
 def preempt(state: State, verdict: Verdict, filters: Sequence[Plugin]) -> Preemption:
     """Look for a node where ending less important pods would let the pod fit."""
     nodes, pod = state.nodes, state.pod
+    if not len(nodes):
+        return Preemption(None)
     if pod.spec.get("preemptionPolicy") == "Never":
         return Preemption(None, "not eligible due to preemptionPolicy=Never.")
     assert verdict.unresolvable is not None
@@ -154,6 +156,11 @@ def disruption_condition(pod: Obj, preemptor: Obj) -> Obj:
         f"{scheduler}: preempting to accommodate a higher priority pod",
     )
     return conditions
+
+
+def not_helpful(nodes: int) -> str:
+    """What preemption says of a pod that no removal can help."""
+    return f"0/{nodes} nodes are available: {nodes} {NOT_HELPFUL}." if nodes else ""
 
 
 def explain(verdict: str, preempted: str) -> str:

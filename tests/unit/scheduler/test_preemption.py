@@ -37,6 +37,11 @@ def test_looking_changes_nothing() -> None:
     assert len(world.nodes.pods_on("one")) == 1
 
 
+def test_without_nodes_there_is_nothing_to_say() -> None:
+    assert look(World(), pod(cpu="1", priority=5)).message == ""
+    assert preemption.not_helpful(0) == ""
+
+
 def test_equal_priority_is_no_victim() -> None:
     world = World(node("one", cpu="1"))
     world.put(pod(cpu="1", priority=5), on="one")
