@@ -134,7 +134,7 @@ class Images:
             ),
             Image(
                 f"{REGISTRIES['gcRegistry']}/etcd:3.4.13-0",
-                [box, oci.layer_of({"/usr/local/bin/etcd": File(Path("/usr/bin/etcd"), mode=0o755)})],
+                [debian, oci.layer_of({"/usr/local/bin/etcd": File(Path("/usr/bin/etcd"), mode=0o755)})],
                 ImageConfig(command=["/usr/local/bin/etcd"], env=path),
             ),
             Image(
