@@ -409,9 +409,9 @@ def test_wait_for_conditions_and_deletion(k: Cluster) -> None:
     assert "timed out waiting" in k.kubectl("wait", "--for=condition=Never", "pod/p", "--timeout=1s", ok=False)
     if minor(k) >= 23:
         k.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/p", "--timeout=10s")
-    with background(k, "wait", "--for=delete", "pod/p", "--timeout=30s") as waiting:
-        k.kubectl("delete", "pod", "p")
-        assert waiting.wait(timeout=30) == 0
+    k.kubectl("delete", "pod", "p", "--grace-period=3", "--wait=false")
+    k.kubectl("wait", "--for=delete", "pod/p", "--timeout=30s")
+    assert "NotFound" in k.kubectl("get", "pod", "p", ok=False)
 
 
 # -- in containers --------------------------------------------------------------------------------------------------
