@@ -12,7 +12,7 @@ event when the watcher has fallen too far behind.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from pynetes.apiserver import negotiate, parameters, present
@@ -34,8 +34,6 @@ _SHOWN: dict[tuple[bool, bool], EventType | None] = {
     (False, True): "ADDED",
     (False, False): None,
 }
-
-Frame = Callable[[Event, EventType], bytes]
 
 
 def respond(registry: Registry, resource: Resource, request: Request, info: RequestInfo) -> Response:

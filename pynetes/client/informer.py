@@ -47,12 +47,6 @@ def by_namespace(obj: Obj) -> list[str]:
     return [meta.namespace(obj)]
 
 
-def by_owner(obj: Obj) -> list[str]:
-    """An indexer by the UID of the controlling owner; what nobody controls is under `""`."""
-    owner = meta.controller_of(obj)
-    return [owner["uid"] if owner else ""]
-
-
 class Informer:
     """The cache of one resource, in one namespace or all, as its selectors choose."""
 
@@ -118,10 +112,6 @@ class Informer:
     def by_index(self, index: str, value: str) -> Objs:
         """The objects for which the indexer named `index` gave `value`."""
         return [self._items[key] for key in self._indexes[index].get(value, ())]
-
-    def index_keys(self, index: str) -> Names:
-        """Every value that some object has in `index`."""
-        return [*self._indexes[index]]
 
     def add_indexers(self, indexers: Mapping[str, Indexer]) -> None:
         """Add indexes, also over what is cached already; one of the same name stays as it is."""

@@ -70,12 +70,6 @@ def layer_of(files: Mapping[str, File]) -> Layer:
     return Layer(gzip.compress(tar, compresslevel=6, mtime=0), _digest(tar))
 
 
-def layer_from(archive: Path) -> Layer:
-    """A layer from a compressed tar."""
-    data = archive.read_bytes()
-    return Layer(data, _digest(gzip.decompress(data)))
-
-
 def write_image(archive: Path, name: str, files: Mapping[str, File], config: ImageConfig) -> str:
     """Write an image of one layer to `archive`; returns the digest of its manifest."""
     return write_archive(archive, [Image(name, [layer_of(files)], config)])[0]

@@ -118,11 +118,6 @@ def field_not_found(path: str, value: Any) -> FieldError:
     return FieldError("FieldValueNotFound", path, "", value)
 
 
-def internal_field(path: str, detail: str) -> FieldError:
-    """The field could not be checked, for a reason that is not the user's."""
-    return FieldError("InternalError", path, detail, None)
-
-
 def aggregate(messages: Iterable[object]) -> str:
     """Several messages as one: duplicates left out, in brackets when more than one remains."""
     unique = list(dict.fromkeys(str(message) for message in messages))
@@ -293,16 +288,6 @@ def request_entity_too_large(message: str) -> StatusError:
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
     """429: come back later."""
     return StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
-
-
-def server_timeout(group: str, resource: str, operation: str, retry_after: int = 0) -> StatusError:
-    """500 with a reason that says: try again."""
-    message = (
-        f"The {operation} operation against {qualified(group, resource)} could not be completed at this time,"
-        " please try again."
-    )
-    details = {"group": group, "kind": resource, "name": operation, "retryAfterSeconds": retry_after}
-    return StatusError(500, "ServerTimeout", message, details)
 
 
 def timeout(message: str, retry_after: int = 0) -> StatusError:

@@ -193,20 +193,10 @@ def label_value(text: str) -> list[str]:
     return LABEL_VALUE.check(text)
 
 
-def c_identifier(text: str) -> list[str]:
-    """An identifier as in C."""
-    return C_IDENTIFIER.check(text)
-
-
 def _dots(text: str) -> list[str]:
     if text in (".", ".."):
         return [f"must not be '{text}'"]
     return ["must not start with '..'"] if text.startswith("..") else []
-
-
-def env_var_name(text: str) -> list[str]:
-    """The strict form of an environment variable's name."""
-    return ENV_VAR_NAME.check(text) + _dots(text)
 
 
 def relaxed_env_var_name(text: str) -> list[str]:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import yaml
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -183,8 +182,3 @@ def _message(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
     where = f"line {mark.line + 1}: " if mark is not None else ""
     return f"error converting YAML to JSON: yaml: {where}{problem}"
-
-
-def to_json(raw: bytes) -> bytes:
-    """The first document as JSON, ready for `scheme.decode`."""
-    return msgspec.json.encode(parse(raw)[0])

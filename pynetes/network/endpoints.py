@@ -13,7 +13,6 @@ from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 DEFAULT_AFFINITY_SECONDS = 10800
 

@@ -11,9 +11,7 @@ and a new agent takes over by one transaction; `clean_up` is what removes everyt
 """
 
 import asyncio
-import contextlib
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +56,6 @@ class Agent:
         self.caches = Caches(InformerFactory(client))
         self.plan = Plan(rules.TABLE)
         self.synced = asyncio.Event()  # the kernel has had its first transaction
-        self.transactions = 0
         self._ranges = rules.Ranges(
             cluster=options.cluster_cidr,
             services=options.service_cluster_ip_range,
@@ -183,7 +180,6 @@ class Agent:
             self._wake.set()
             return
         self._health.healthy = True
-        self.transactions += 1
         if count > 1000 or not self.synced.is_set():
             log.info("%d services in %d messages took %.0f ms", len(dirty), count, (clock.monotonic() - began) * 1e3)
         self.synced.set()
@@ -285,24 +281,6 @@ async def run(options: Options, stop: asyncio.Event, client: Client | None = Non
     finally:
         if own:
             await client.close()
-
-
-async def clean_up(options: Options) -> None:
-    """Remove what an agent left in this network namespace; for real machines that leave a cluster."""
-    table = KernelTable(Plan(rules.TABLE))
-    table.remove()
-    table.close()
-    for arguments in (
-        ("route", "flush", "proto", podnetwork.ROUTE_PROTOCOL),
-        ("route", "flush", "proto", podnetwork.FORWARDING_PROTOCOL),
-        ("address", "delete", f"{options.cluster_dns}/32", "dev", "lo"),
-        ("link", "delete", podnetwork.BRIDGE),
-        ("link", "delete", podnetwork.TUNNEL),
-    ):
-        with contextlib.suppress(OSError):  # it may never have been made
-            await podnetwork.ip(*arguments)
-    podnetwork.configuration_path(options.cni_conf_dir).unlink(missing_ok=True)
-    shutil.rmtree(options.cni_state_dir, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

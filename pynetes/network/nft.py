@@ -144,11 +144,6 @@ def _concat(types: tuple[str, ...]) -> tuple[int, int]:
     return number, 4 * len(types)
 
 
-def key_bytes(types: tuple[str, ...], key: bytes) -> bytes:
-    """A key as the kernel stores it: concatenations fill registers, a single value is cut to its own length."""
-    return key[: _concat(types)[1]]
-
-
 # --- messages -----------------------------------------------------------------------------------------------------
 
 
@@ -246,11 +241,6 @@ def delete_set(table: str, name: str) -> Message:
 def get_sets(table: str) -> Message:
     """Ask for a table's sets."""
     return _message(GETSET, 0, text(1, table))
-
-
-def get_elements(table: str, name: str) -> Message:
-    """Ask for a set's elements."""
-    return _message(GETSETELEM, 0, text(1, table), text(2, name))
 
 
 Element = tuple[bytes, bytes | Verdict]
@@ -418,9 +408,6 @@ def vmap(name: str, source: int) -> bytes:
     """Look a key up in a verdict map and obey."""
     return lookup(name, source, _VERDICT_REGISTER)
 
-
-VERDICT_TARGET = _VERDICT_REGISTER
-"""The target register of anonymous verdict maps."""
 
 _DYNSET_UPDATE, _DYNSET_DELETE = 1, 2
 

@@ -17,7 +17,6 @@ Resources = dict[str, int]
 
 DEFAULT_MILLI_CPU = 100
 DEFAULT_MEMORY = 200 * 1024 * 1024
-LOWEST_PRIORITY = -(2**31)
 
 
 def amount(resource: str, text: str | int | float) -> int:

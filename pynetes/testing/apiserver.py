@@ -71,12 +71,6 @@ class RunningApiServer:
         self._clients.append(client)
         return client
 
-    def client_with_token(self, token: str) -> Client:
-        """A client of whoever a bearer token stands for."""
-        client = Client.from_kubeconfig(self.kubeconfig_with_token(token))
-        self._clients.append(client)
-        return client
-
     async def close_clients(self) -> None:
         """Close every client that was handed out."""
         for client in self._clients:

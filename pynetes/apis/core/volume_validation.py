@@ -1,7 +1,6 @@
 """Validation of volumes in pods, and of the sources that persistent volumes share with them."""
 
 from collections.abc import Callable
-from typing import Any
 
 from pynetes.apis import checks, metadata
 from pynetes.apis.checks import Errors
@@ -282,8 +281,3 @@ SOURCES: dict[str, SourceCheck] = {
     "storageos": needs("volumeName"),
     "fc": needs(),
 }
-
-
-def first_source(spec: Obj, known: dict[str, Any]) -> str:
-    """Which of the known sources a spec names, or an empty string."""
-    return next((kind for kind in known if spec.get(kind) is not None), "")

@@ -9,8 +9,6 @@ from pynetes.testing.node import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, st
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-BUSYBOX_SH = ("sh", "-c")
-
 
 async def test_a_pod_runs_and_reports_everything(node: Node) -> None:
     await node.create(make_pod("first", "sleep", "3600"))

@@ -113,12 +113,6 @@ def test_images_of_one_archive_share_their_layers(tmp_path: Path) -> None:
     assert len(json.loads(found["index.json"])["manifests"]) == 2
 
 
-def test_a_layer_made_elsewhere_keeps_its_bytes(tmp_path: Path) -> None:
-    layer = oci.layer_of(FILES)
-    (tmp_path / "layer.tar.gz").write_bytes(layer.data)
-    assert oci.layer_from(tmp_path / "layer.tar.gz") == layer
-
-
 @pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
 def test_skopeo_reads_the_archive(tmp_path: Path) -> None:
     oci.write_image(tmp_path / "a.tar", "registry.test/app:v1", FILES, CONFIG)

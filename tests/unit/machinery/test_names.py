@@ -99,7 +99,6 @@ def test_the_words_are_upstreams(check: Callable[[str], list[str]], text: str, m
         (names.qualified_name, "example.com/My.Name_1"),
         (names.wildcard_subdomain, "*.example.com"),
         (names.port_name, "http-2"),
-        (names.env_var_name, "MY_ENV.NAME-1"),
         (names.relaxed_env_var_name, "1 odd name!"),
         (names.config_key, ".hidden"),
         (names.percent, "25%"),

@@ -70,10 +70,6 @@ def test_streams_of_documents() -> None:
     assert yaml_body.parse("")[0] is None
 
 
-def test_yaml_becomes_json() -> None:
-    assert yaml_body.to_json(b"a: [1, x]\nb: {c: null}\n") == b'{"a":[1,"x"],"b":{"c":null}}'
-
-
 def test_a_bomb_of_aliases_is_refused() -> None:
     levels = "".join(f"l{n + 1}: &l{n + 1} [{', '.join([f'*l{n}'] * 10)}]\n" for n in range(12))
     with pytest.raises(yaml_body.YamlError, match="excessive aliasing"):

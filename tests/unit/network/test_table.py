@@ -2,7 +2,6 @@
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,9 +146,3 @@ def test_any_sequence_of_changes_ends_where_the_claims_say(steps: list[tuple[str
         for last in {last for elements in claims.values() for last in elements}
     }
     assert kernel == expected
-
-
-@pytest.mark.parametrize("size", [1, 2, 7])
-def test_keys_fill_registers(size: int) -> None:
-    types = ("ipv4_addr",) * size
-    assert len(nft.key_bytes(types, bytes(64))) == 4 * size
