@@ -42,7 +42,7 @@ class Strategy:
     tracks_generation: ClassVar[bool] = False
     keeps_status_on_create: ClassVar[bool] = False
     initial_status: ClassVar[Mapping[str, Any] | None] = None
-    allow_create_on_update: ClassVar[bool] = False
+    allow_create_on_update: bool = False
     allow_unconditional_update: ClassVar[bool] = True
     default_propagation: ClassVar[str] = "Background"
     any_finalizer: ClassVar[bool] = False

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 
 from pynetes.apiserver import allocators as allocators  # for its hooks on writes
-from pynetes.apiserver import bootstrap, pipeline, subresources, tunnels
+from pynetes.apiserver import bootstrap, legacy, pipeline, subresources, tunnels
 from pynetes.apiserver import requesters as requesters  # likewise
 from pynetes.apiserver.admission import chain
 from pynetes.apiserver.aggregation.manager import Aggregation
@@ -53,6 +53,7 @@ class ApiServer:
         self.store = store or open_store(options.storage)
         self.registry = Registry(self.store)
         self.registry.server = self
+        legacy.serve(self.registry, options.runtime_config)
         self.authorizer = Authorizer(options.authorization_mode or ("Node", "RBAC"))
         self.service_account_tokens = _service_account_tokens(options, self.store)
         self.authenticator = _authenticator(options, self.store, self.service_account_tokens)

@@ -81,6 +81,7 @@ HELP = {
     "request_timeout": "how long a request may take (watches and tunnels apart)",
     "shutdown_grace": "seconds that requests in progress get when the server stops",
     "event_ttl": "how long events are kept",
+    "runtime_config": "API versions to switch on or off: GROUP/VERSION=false; api/legacy=false for all removed ones",
     "v": "log level",
 }
 

@@ -4,6 +4,7 @@ The patch is applied to the newest stored object and the outcome goes the way of
 another writer was faster. Server-side apply differs: it knows the fields' owners itself and may create the object.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -157,7 +158,46 @@ async def _apply(
     except StatusError as error:
         raise errors.bad_request(f"error decoding YAML: {error.message}") from error
     config = _intent(sent, resource, info)
+    if resource.written_as is not None:
+        return await _apply_as_current(registry, resource, resource.written_as, request, config, ctx, subresource)
+    return await _apply_intent(registry, resource, request, config, ctx, subresource)
+
+
+async def _apply_as_current(
+    registry: Registry,
+    resource: Resource,
+    current: Resource,
+    request: Request,
+    config: Obj,
+    ctx: Context,
+    subresource: str,
+) -> writes.Written:
+    """Apply an old version's configuration as one of the current version; owners are known by its fields."""
+
+    def with_old_defaults(outcome: Obj) -> Obj:
+        old = resource.from_stored(outcome)
+        resource.strategy.default(old)
+        return resource.to_stored(old)
+
+    with writes.own_names(resource, current):
+        written = await _apply_intent(
+            registry, current, request, resource.to_stored(config), ctx, subresource, finish=with_old_defaults
+        )
+    return writes.Written(resource.reread(written.value), written.created)
+
+
+async def _apply_intent(
+    registry: Registry,
+    resource: Resource,
+    request: Request,
+    config: Obj,
+    ctx: Context,
+    subresource: str,
+    finish: Callable[[Obj], Obj] | None = None,
+) -> writes.Written:
     force = parameters.flag(request, "force")
+    info = request.info
+    assert info is not None
 
     async def applied(old: Obj | None) -> Obj:
         outcome = apply.server_side_apply(

@@ -88,6 +88,7 @@ class Resource:
         "strategy",
         "supported_fields",
         "terminating",
+        "written_as",
     )
 
     def __init__(
@@ -102,6 +103,7 @@ class Resource:
         self.schema: str | Schema | None = self.definition
         self.terminating = False
         self.converts_elsewhere = False
+        self.written_as: Resource | None = None  # where writes are another version's business (see `legacy`)
         self.hooks = _write_hooks.get(rt.group_resource, [])
         self.list_head = f'{{"kind":"{rt.kind}List","apiVersion":"{rt.api_version}","metadata":'.encode()
         self.supported_fields = (
@@ -143,6 +145,10 @@ class Resource:
     def to_stored(self, obj: Obj) -> Obj:
         """An object of this resource's version as it is stored."""
         return convert(obj, self.stored.api_version) if self.converts else obj
+
+    def reread(self, value: bytes) -> bytes:
+        """The client's bytes of the stored version in this one."""
+        return wire.encode(self.from_stored(wire.decode(value)))
 
 
 def version_priority(version: str) -> tuple[int, int, int]:

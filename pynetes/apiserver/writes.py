@@ -6,7 +6,8 @@ writers meet, the loser starts again from the newest state, unless it named the 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from pynetes.apis import metadata as metadata_rules
@@ -60,6 +61,29 @@ def invalid(resource: Resource, name: str, findings: list[errors.FieldError]) ->
     return errors.invalid(resource.rt.group, resource.rt.kind, name, findings)
 
 
+# Old versions are written as the current one.
+
+
+def _modern(resource: Resource, obj: Obj) -> Obj:
+    """What a client of an old version sent, with that version's defaults, as it is written."""
+    obj = _with_envelope(resource, obj)
+    resource.strategy.default(obj)
+    return resource.to_stored(obj)
+
+
+@contextlib.contextmanager
+def own_names(resource: Resource, through: Resource) -> Iterator[None]:
+    """Let errors about the object name the resource that was asked for, not the one it is written as."""
+    try:
+        yield
+    except StatusError as error:
+        own, other = resource.rt, through.rt
+        if own.group != other.group and error.code in (404, 409):
+            error.message = error.message.replace(other.group_resource, own.group_resource)
+            error.details = {**(error.details or {}), "group": own.group}
+        raise
+
+
 # Create.
 
 
@@ -70,6 +94,11 @@ async def create(
 
     `applied` says that its managed fields are there already.
     """
+    through = resource.written_as
+    if through is not None:
+        with own_names(resource, through):
+            made = await create(registry, through, namespace, _modern(resource, obj), ctx, applied=applied)
+        return resource.reread(made)
     strategy, rt = resource.strategy, resource.rt
     obj = _with_envelope(resource, obj)
     metadata = obj["metadata"]
@@ -200,6 +229,26 @@ async def update(
     `may_create` lets a missing object be created (a PUT where the kind allows it, server-side apply). `applied` says
     that `change` has seen to the managed fields itself.
     """
+    through = resource.written_as
+    if through is not None:
+
+        async def changed(old: Obj | None) -> Obj:
+            return _modern(resource, await change(None if old is None else resource.from_stored(old)))
+
+        with own_names(resource, through):
+            written = await update(
+                registry,
+                through,
+                namespace,
+                name,
+                changed,
+                ctx,
+                subresource=subresource,
+                retry=retry,
+                may_create=may_create,
+                applied=applied,
+            )
+        return Written(resource.reread(written.value), written.created)
     key = resource.key(namespace, name)
     while True:
         record = registry.store.head(key)
@@ -342,6 +391,11 @@ async def delete(
     registry: Registry, resource: Resource, namespace: str, name: str, options: Obj, ctx: Context
 ) -> Deleted:
     """Delete an object under DeleteOptions, or record that it is being deleted."""
+    through = resource.written_as
+    if through is not None:
+        with own_names(resource, through):
+            deleted = await delete(registry, through, namespace, name, options, ctx)
+        return Deleted(resource.from_stored(deleted.obj), deleted.gone)
     key = resource.key(namespace, name)
     while True:
         record = registry.store.head(key)

@@ -25,21 +25,28 @@ class Discovered:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-async def discover(client: Client) -> Discovered:
-    """Ask the server what it serves."""
+# Groups that only show, under their former names, objects that live in other groups.
+_VIEWS = frozenset({"extensions"})
+
+
+async def discover(client: Client, *, every_version: bool = False) -> Discovered:
+    """Ask the server what it serves: each kind once, or in every version and under every name that it has."""
     found = Discovered()
     for path in ("/api", "/apis"):
         answer = (await client.raw("GET", path, headers={"accept": _AGGREGATED})).json()
         if answer.get("kind") == "APIGroupDiscoveryList":
-            _read_aggregated(answer, found)
+            _read_aggregated(answer, found, every_version)
         elif path == "/api":
             await _read_version(client, "", "v1", found)
         else:
-            await asyncio.gather(*(_read_group(client, group, found) for group in answer.get("groups") or []))
+            groups = answer.get("groups") or []
+            await asyncio.gather(*(_read_group(client, group, found, every_version) for group in groups))
+    if not every_version:
+        found.resources = [resource for resource in found.resources if resource.group not in _VIEWS]
     return found
 
 
-def _read_aggregated(answer: Obj, found: Discovered) -> None:
+def _read_aggregated(answer: Obj, found: Discovered, every_version: bool) -> None:
     for group in answer.get("items") or []:
         name = group.get("metadata", {}).get("name", "")
         seen: set[str] = set()
@@ -48,7 +55,7 @@ def _read_aggregated(answer: Obj, found: Discovered) -> None:
                 found.failed[_group_version(name, version["version"])] = "stale GroupVersion discovery"
                 continue
             for resource in version.get("resources") or []:
-                if resource["resource"] in seen:
+                if resource["resource"] in seen and not every_version:
                     continue
                 seen.add(resource["resource"])
                 found.resources.append(_aggregated_resource(name, version["version"], resource))
@@ -80,21 +87,23 @@ def _aggregated_resource(group: str, version: str, resource: Obj) -> ResourceTyp
     )
 
 
-async def _read_group(client: Client, group: Obj, found: Discovered) -> None:
+async def _read_group(client: Client, group: Obj, found: Discovered, every_version: bool = False) -> None:
     version = (group.get("preferredVersion") or group["versions"][0])["version"]
     others = [v["version"] for v in group["versions"] if v["version"] != version]
     for candidate in [version, *others]:
-        await _read_version(client, group["name"], candidate, found)
+        await _read_version(client, group["name"], candidate, found, every_version)
 
 
-async def _read_version(client: Client, group: str, version: str, found: Discovered) -> None:
+async def _read_version(
+    client: Client, group: str, version: str, found: Discovered, every_version: bool = False
+) -> None:
     path = f"/apis/{group}/{version}" if group else f"/api/{version}"
     try:
         answer: dict[str, Any] = (await client.raw("GET", path)).json()
     except StatusError as error:
         found.failed[_group_version(group, version)] = error.message
         return
-    have = {(r.group, r.plural) for r in found.resources}
+    have = set() if every_version else {(r.group, r.plural) for r in found.resources}
     for resource in answer.get("resources") or []:
         if "/" in resource["name"] or (group, resource["name"]) in have:
             continue

@@ -169,7 +169,7 @@ class HorizontalPodAutoscalerController(Controller):
         known = resources.by_kind(target["apiVersion"], target["kind"])
         if known is not None:
             return known
-        discovered = await discover(self.client)
+        discovered = await discover(self.client, every_version=True)
         for rt in discovered.resources:
             if (rt.api_version, rt.kind) == (target["apiVersion"], target["kind"]):
                 return rt

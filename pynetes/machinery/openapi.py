@@ -19,7 +19,6 @@ from pynetes.machinery.resources import ResourceType
 Json = dict[str, Any]
 
 # What clients ask for, and what they are told they get: Go cannot parse a media type with an at sign.
-V2_PROTOBUF_ACCEPT = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _COMPONENTS = "#/components/schemas/"
 _TITLE = "Kubernetes"
@@ -112,8 +111,9 @@ class OpenApi:
 
     def _v2(self) -> Json:
         prose = definitions.descriptions()
-        schemas = {name: _with_prose(definitions.get(name), prose.get(name, {})) for name in definitions.names()}
         paths = self._paths(self.resources) | self._discovery_paths(self._all())
+        wanted = {*definitions.names(), *_reachable([*_roots(paths.values()), *_kinds(self.resources)])}
+        schemas = {name: _with_prose(definitions.get(name), prose.get(name, {})) for name in wanted}
         for custom in self.custom:
             schemas |= openapi_custom.v2_definitions(custom.resource, custom.schema)
             paths |= openapi_paths.of_resource(custom.resource, openapi_custom.name_of(custom.resource))

@@ -2,7 +2,8 @@
 
 Every object is stored in one version; the others are spellings of it, converted at the door. A version that differs is
 a pair of functions in `CONVERSIONS`, to and from the stored one; where it differs only in names the pair is made from a
-table. Everything else is the same object under another `apiVersion`.
+table. Versions that upstream has removed are the business of `apis.legacy`. Everything else is the same object under
+another `apiVersion`.
 """
 
 from collections.abc import Callable
@@ -43,4 +44,6 @@ def convert(obj: Obj, api_version: str) -> Obj:
     pair = CONVERSIONS.get((api_version, own, kind))
     if pair is not None:
         return pair[1](obj) | {"apiVersion": api_version}
-    return obj | {"apiVersion": api_version}
+    from pynetes.apis import legacy
+
+    return legacy.convert(obj, api_version) or obj | {"apiVersion": api_version}

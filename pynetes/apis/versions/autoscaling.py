@@ -41,7 +41,7 @@ def to_v1(obj: Obj) -> Obj:
         else:
             rest.append(metric)
     if rest:
-        notes[METRICS] = json.dumps([_old_metric(metric, "target") for metric in rest])
+        notes[METRICS] = json.dumps([old_metric(metric, "target") for metric in rest])
     if "behavior" in spec:
         notes[BEHAVIOR] = json.dumps(spec.pop("behavior"))
     current = status.pop("currentMetrics", None) or []
@@ -50,7 +50,7 @@ def to_v1(obj: Obj) -> Obj:
         if used is not None:
             status["currentCPUUtilizationPercentage"] = used
     if current:
-        notes[CURRENT_METRICS] = json.dumps([_old_metric(metric, "current") for metric in current])
+        notes[CURRENT_METRICS] = json.dumps([old_metric(metric, "current") for metric in current])
     conditions = status.pop("conditions", None)
     if conditions:
         notes[CONDITIONS] = json.dumps(conditions)
@@ -74,13 +74,13 @@ def to_v2(obj: Obj) -> Obj:
     if target is not None:
         cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}}
         metrics.append({"type": "Resource", "resource": cpu})
-    metrics += [_new_metric(metric, "target") for metric in notes[METRICS] or []]
+    metrics += [new_metric(metric, "target") for metric in notes[METRICS] or []]
     # No metric at all means the default one, in v1 as in v2.
     spec["metrics"] = metrics or [copy.deepcopy(DEFAULT_METRIC)]
     if notes[BEHAVIOR]:
         spec["behavior"] = notes[BEHAVIOR]
     used = status.pop("currentCPUUtilizationPercentage", None)
-    current = [_new_metric(metric, "current") for metric in notes[CURRENT_METRICS] or []]
+    current = [new_metric(metric, "current") for metric in notes[CURRENT_METRICS] or []]
     if used is not None and not any(_cpu_utilization(metric, "current") is not None for metric in current):
         current.insert(0, {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": used}}})
     if current:
@@ -100,7 +100,7 @@ def _parse(text: str | None) -> Any:
 _KINDS = ("resource", "containerResource", "pods", "object", "external")
 
 
-def _old_metric(metric: Obj, side: str) -> Obj:
+def old_metric(metric: Obj, side: str) -> Obj:
     """A v2 metric in the flat form that v1's annotations hold."""
     old: Obj = {"type": metric.get("type", "")}
     for kind in _KINDS:
@@ -140,7 +140,7 @@ def _flat_name(kind: str, prefix: str, field: str) -> str:
     return f"{prefix}{field[0].upper()}{field[1:]}"
 
 
-def _new_metric(old: Obj, side: str) -> Obj:
+def new_metric(old: Obj, side: str) -> Obj:
     """A flat metric from v1's annotations in v2's form."""
     metric: Obj = {"type": old.get("type", "")}
     for kind in _KINDS:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pynetes.apis.versions import convert
 from pynetes.apiserver import bodies, negotiate, parameters
 from pynetes.apiserver.admission import Attributes
 from pynetes.apiserver.admission.webhooks import user_info
@@ -23,7 +24,8 @@ _AUTHORIZATION = "authorization.k8s.io"
 async def _review(request: Request, server: "ApiServer", rt: ResourceType, namespace: str) -> Obj:
     """The review sent, admitted like any other creation."""
     ctx = parameters.context(request, "CreateOptions")
-    review = bodies.decode(request, server.registry.resource(rt), ctx)
+    resource = server.registry.resource(rt)
+    review = resource.to_stored(bodies.decode(request, resource, ctx))
     assert request.user is not None
     attributes = Attributes(
         "CREATE", rt, "", namespace, "", review, None, request.user, ctx.dry_run, warnings=request.warnings
@@ -34,10 +36,11 @@ async def _review(request: Request, server: "ApiServer", rt: ResourceType, names
 
 
 def _answer(request: Request, rt: ResourceType, review: Obj, status: Obj) -> Response:
-    answer: Obj = {"kind": rt.kind, "apiVersion": rt.api_version, "metadata": review.get("metadata") or {}}
+    answer: Obj = {"kind": rt.kind, "metadata": review.get("metadata") or {}}
+    answer["apiVersion"] = review.get("apiVersion") or rt.api_version
     if "spec" in review:
         answer["spec"] = review["spec"]
-    return negotiate.object_response(request, answer | {"status": status}, 201)
+    return negotiate.object_response(request, convert(answer, rt.api_version) | {"status": status}, 201)
 
 
 # Authentication.
