@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha512
 
-from pynetes.apiserver import negotiate, subresources
+from pynetes.apiserver import negotiate
 from pynetes.apiserver.aggregation.remote import Remote
 from pynetes.apiserver.registry import Registry, Resource, version_priority
 from pynetes.apiserver.request import JSON, Request, Response
@@ -250,8 +250,3 @@ def _aggregated_remote(remote: Remote) -> list[Obj]:
         }
         made[name] |= {key: each[key] for key in ("shortNames", "categories") if each.get(key)}
     return list(made.values())
-
-
-def serves(resource: Resource, name: str) -> bool:
-    """Whether a subresource is there: named by the type, or registered by a handler."""
-    return resource.rt.subresource(name) is not None or subresources.find(resource.rt.group_resource, name) is not None
