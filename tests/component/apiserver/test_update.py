@@ -1,0 +1,195 @@
+"""Updating over HTTP: versions, what may not change, patches of every type, server-side apply."""
+
+import pytest
+
+from tests.component.apiserver.conftest import Http, configmap, pod
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# Update.
+
+
+async def test_an_update_with_a_stale_version_is_409(http: Http, configmaps: str) -> None:
+    first = (await http("POST", configmaps, configmap("a"))).json
+    await http("PUT", configmaps + "/a", first | {"data": {"a": "2"}})
+    answer = await http("PUT", configmaps + "/a", first | {"data": {"a": "3"}})
+    assert (answer.status, answer.reason) == (409, "Conflict")
+    assert answer.message == (
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to '
+        "the latest version and try again"
+    )
+
+
+async def test_an_update_without_a_version_wins(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    answer = await http("PUT", configmaps + "/a", configmap("a", {"a": "9"}))
+    assert (answer.status, answer.json["data"]) == (200, {"a": "9"})
+
+
+async def test_an_update_that_changes_nothing_keeps_the_version(http: Http, configmaps: str) -> None:
+    created = (await http("POST", configmaps, configmap("a"))).json
+    answer = await http("PUT", configmaps + "/a", created)
+    assert answer.json["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+
+
+async def test_another_uid_is_a_conflict(http: Http, configmaps: str) -> None:
+    created = (await http("POST", configmaps, configmap("a"))).json
+    answer = await http("PUT", configmaps + "/a", configmap("a", uid="other"))
+    assert answer.status == 409
+    assert answer.message == (
+        'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, '
+        f"Key: /registry/configmaps/{created['metadata']['namespace']}/a, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: other, UID in object meta: {created['metadata']['uid']}"
+    )
+
+
+async def test_name_and_namespace_must_be_those_of_the_path(http: Http, configmaps: str, namespace: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    answer = await http("PUT", configmaps + "/a", configmap("b"))
+    assert answer.status == 400
+    assert answer.message == "the name of the object (b) does not match the name on the URL (a)"
+    answer = await http("PUT", configmaps + "/a", configmap("a", namespace="x"))
+    assert (
+        answer.message == f"the namespace of the object (x) does not match the namespace on the request ({namespace})"
+    )
+    answer = await http("PUT", configmaps + "/a", configmap())
+    assert answer.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
+
+
+async def test_updating_what_is_not_there(http: Http, configmaps: str, namespace: str) -> None:
+    answer = await http("PUT", configmaps + "/a", configmap("a"))
+    assert (answer.status, answer.message) == (404, 'configmaps "a" not found')
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}}
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/l"
+    answer = await http("PUT", path, lease)
+    assert answer.status == 201, "a lease may be created by an update"
+
+
+async def test_metadata_that_belongs_to_the_system_is_kept(http: Http, configmaps: str) -> None:
+    created = (await http("POST", configmaps, configmap("a"))).json["metadata"]
+    changed = configmap("a", {"a": "2"}, creationTimestamp="2001-01-01T00:00:00Z", generation=77)
+    answer = (await http("PUT", configmaps + "/a", changed)).json["metadata"]
+    assert answer["creationTimestamp"] == created["creationTimestamp"]
+    assert "generation" not in answer
+
+
+async def test_generation_counts_changes_of_the_spec_only(http: Http, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template},
+        "status": {"replicas": 7},
+    }
+    created = (await http("POST", path, deployment)).json
+    assert created["metadata"]["generation"] == 1 and not created["status"].get("replicas")
+    labelled = (await http.patch(path + "/d", {"metadata": {"labels": {"x": "y"}}})).json
+    assert labelled["metadata"]["generation"] == 1
+    scaled = (await http.patch(path + "/d", {"spec": {"replicas": 2}, "status": {"replicas": 5}})).json
+    assert scaled["metadata"]["generation"] == 2 and not scaled["status"].get("replicas")
+    status = await http.patch(path + "/d/status", {"spec": {"replicas": 9}, "status": {"replicas": 2}})
+    assert status.status == 200
+    assert (status.json["spec"]["replicas"], status.json["status"]["replicas"]) == (2, 2)
+    assert status.json["metadata"]["generation"] == 2
+
+
+# Patch.
+
+
+async def test_a_json_patch(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    operations = [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "add", "path": "/data/b", "value": "2"}]
+    answer = await http.patch(configmaps + "/a", operations, "json")
+    assert (answer.status, answer.json["data"]) == (200, {"a": "1", "b": "2"})
+
+
+async def test_a_json_patch_whose_test_fails_is_422(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    answer = await http.patch(configmaps + "/a", [{"op": "test", "path": "/data/a", "value": "9"}], "json")
+    assert (answer.status, answer.reason) == (422, "Invalid")
+
+
+async def test_a_merge_patch_removes_with_null(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a", {"a": "1", "b": "2"}))
+    answer = await http.patch(configmaps + "/a", {"data": {"b": None}})
+    assert answer.json["data"] == {"a": "1"}
+
+
+async def test_a_strategic_patch_merges_lists_by_key(http: Http, pods: str) -> None:
+    await http("POST", pods, pod())
+    patch = {"spec": {"containers": [{"name": "c", "image": "other"}]}}
+    answer = await http.patch(pods + "/p", patch, "strategic")
+    assert answer.status == 200
+    assert answer.json["spec"]["containers"][0]["image"] == "other"
+    assert answer.json["spec"]["containers"][0]["terminationMessagePath"] == "/dev/termination-log"
+
+
+async def test_a_patch_may_name_the_version_it_is_for(http: Http, configmaps: str) -> None:
+    created = (await http("POST", configmaps, configmap("a"))).json
+    version = {"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}}
+    assert (await http.patch(configmaps + "/a", version | {"data": {"a": "2"}})).status == 200
+    answer = await http.patch(configmaps + "/a", version | {"data": {"a": "3"}})
+    assert (answer.status, answer.reason) == (409, "Conflict")
+
+
+async def test_patching_what_is_not_there_is_404(http: Http, configmaps: str) -> None:
+    assert (await http.patch(configmaps + "/a", {})).status == 404
+
+
+async def test_a_patch_of_an_unknown_type_is_415(http: Http, configmaps: str) -> None:
+    answer = await http("PATCH", configmaps + "/a", b"{}", content_type="application/json")
+    assert answer.status == 415
+    assert "application/merge-patch+json, application/strategic-merge-patch+json" in answer.message
+
+
+async def test_a_strict_patch_refuses_unknown_fields(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    answer = await http.patch(configmaps + "/a?fieldValidation=Strict", {"bogus": 1})
+    assert answer.status == 422
+    assert 'strict decoding error: unknown field "bogus"' in answer.message
+
+
+# Server-side apply.
+
+
+async def test_apply_creates_and_updates(http: Http, configmaps: str) -> None:
+    path = configmaps + "/a?fieldManager=me"
+    created = await http.patch(path, configmap("a", {"a": "1", "b": "2"}), "apply")
+    assert created.status == 201, created.body
+    assert created.json["metadata"]["managedFields"][0]["manager"] == "me"
+    assert created.json["metadata"]["managedFields"][0]["operation"] == "Apply"
+    changed = await http.patch(path, configmap("a", {"a": "1"}), "apply")
+    assert (changed.status, changed.json["data"]) == (200, {"a": "1"}), "what is no longer applied is removed"
+
+
+async def test_apply_twice_changes_nothing(http: Http, configmaps: str) -> None:
+    path = configmaps + "/a?fieldManager=me"
+    first = await http.patch(path, configmap("a"), "apply")
+    again = await http.patch(path, configmap("a"), "apply")
+    assert again.json["metadata"]["resourceVersion"] == first.json["metadata"]["resourceVersion"]
+
+
+async def test_apply_conflicts_name_the_other_manager(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps + "?fieldManager=other", configmap("a"))
+    answer = await http.patch(configmaps + "/a?fieldManager=me", configmap("a", {"a": "2"}), "apply")
+    assert (answer.status, answer.reason) == (409, "Conflict")
+    assert answer.message == 'Apply failed with 1 conflict: conflict with "other" using v1: .data.a'
+    assert answer.json["details"]["causes"][0]["reason"] == "FieldManagerConflict"
+    forced = await http.patch(configmaps + "/a?fieldManager=me&force=true", configmap("a", {"a": "2"}), "apply")
+    assert (forced.status, forced.json["data"]) == (200, {"a": "2"})
+
+
+async def test_apply_needs_a_field_manager(http: Http, configmaps: str) -> None:
+    answer = await http.patch(configmaps + "/a", configmap("a"), "apply")
+    assert answer.status == 422
+    assert answer.message == (
+        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+    )
+
+
+async def test_force_is_for_apply_only(http: Http, configmaps: str) -> None:
+    answer = await http.patch(configmaps + "/a?force=true", {})
+    assert answer.status == 422
+    assert "force: Forbidden: may not be specified for non-apply patch" in answer.message
