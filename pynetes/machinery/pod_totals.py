@@ -5,11 +5,13 @@ restart) beside whatever follows them: a pod's total is the larger of both phase
 itself (`spec.resources`, KEP-2837) take the place of the containers', and the runtime's overhead comes on top.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pynetes.machinery.quantity import Quantity, parse
 
 Amounts = dict[str, Quantity]
+Number = TypeVar("Number", int, Quantity)
 
 
 def amounts(resource_list: dict[str, Any] | None) -> Amounts:
@@ -17,20 +19,15 @@ def amounts(resource_list: dict[str, Any] | None) -> Amounts:
     return {name: parse(value) for name, value in (resource_list or {}).items()}
 
 
-def plus(left: Amounts, right: Amounts) -> Amounts:
+def plus(left: dict[str, Number], right: dict[str, Number]) -> dict[str, Number]:
     """The sum by resource."""
-    return {name: _sum(left.get(name), right.get(name)) for name in (*left, *(n for n in right if n not in left))}
+    joined = dict(left)
+    for name, value in right.items():
+        joined[name] = joined[name] + value if name in joined else value
+    return joined
 
 
-def _sum(one: Quantity | None, other: Quantity | None) -> Quantity:
-    if one is None or other is None:
-        present = one if one is not None else other
-        assert present is not None
-        return present
-    return one + other
-
-
-def most(left: Amounts, right: Amounts) -> Amounts:
+def most(left: dict[str, Number], right: dict[str, Number]) -> dict[str, Number]:
     """The larger of both by resource."""
     joined = dict(left)
     for name, value in right.items():
@@ -39,21 +36,25 @@ def most(left: Amounts, right: Amounts) -> Amounts:
     return joined
 
 
-def pod_total(spec: dict[str, Any], field: str, *, overhead: bool = True) -> Amounts:
-    """The pod's `requests` or `limits` in total."""
-    total: Amounts = {}
+def of_containers(spec: dict[str, Any], asked: Callable[[dict[str, Any]], dict[str, Number]]) -> dict[str, Number]:
+    """What the containers need in total, if each needs what `asked` says."""
+    total: dict[str, Number] = {}
     for container in spec.get("containers") or ():
-        total = plus(total, amounts((container.get("resources") or {}).get(field)))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
+        total = plus(total, asked(container))
+    sidecars: dict[str, Number] = {}
+    peak: dict[str, Number] = {}
     for container in spec.get("initContainers") or ():
-        asked = amounts((container.get("resources") or {}).get(field))
         if container.get("restartPolicy") == "Always":
-            sidecars = plus(sidecars, asked)
+            sidecars = plus(sidecars, asked(container))
             peak = most(peak, sidecars)
         else:
-            peak = most(peak, plus(sidecars, asked))
-    total = most(plus(total, sidecars), peak)
+            peak = most(peak, plus(sidecars, asked(container)))
+    return most(plus(total, sidecars), peak)
+
+
+def pod_total(spec: dict[str, Any], field: str, *, overhead: bool = True) -> Amounts:
+    """The pod's `requests` or `limits` in total."""
+    total = of_containers(spec, lambda container: amounts((container.get("resources") or {}).get(field)))
     total |= amounts((spec.get("resources") or {}).get(field))
     if overhead and spec.get("overhead"):
         extra = amounts(spec["overhead"])

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from pynetes.machinery import meta, quantity, selectors
+from pynetes.machinery import meta, pod_totals, quantity, selectors
 from pynetes.machinery.meta import Obj
 
 Resources = dict[str, int]
 
-DEFAULT_MILLI_CPU = 100
-DEFAULT_MEMORY = 200 * 1024 * 1024
+DEFAULTS: Resources = {"cpu": 100, "memory": 200 * 1024 * 1024}
+"""What a container that requests nothing counts for in scoring."""
 
 
 def amount(resource: str, text: str | int | float) -> int:
@@ -24,65 +24,36 @@ def amount(resource: str, text: str | int | float) -> int:
     return quantity.milli(text) if resource == "cpu" else quantity.value(text)
 
 
-def _add(total: Resources, more: Mapping[str, int]) -> None:
-    for resource, number in more.items():
-        total[resource] = total.get(resource, 0) + number
-
-
-def _maximum(total: Resources, other: Mapping[str, int]) -> None:
-    for resource, number in other.items():
-        total[resource] = max(total.get(resource, 0), number)
-
-
 def _requests(container: Mapping[str, Any]) -> Resources:
-    listed = (container.get("resources") or {}).get("requests") or {}
-    return {resource: amount(resource, text) for resource, text in listed.items()}
+    return _amounts((container.get("resources") or {}).get("requests"))
 
 
 def _with_defaults(requests: Resources) -> Resources:
-    """What a container counts for in scoring even if it requests nothing."""
-    return {"cpu": requests.get("cpu", DEFAULT_MILLI_CPU), "memory": requests.get("memory", DEFAULT_MEMORY)}
+    return {resource: requests.get(resource, least) for resource, least in DEFAULTS.items()}
 
 
-def _total(pod: Obj, of_container: Any) -> Resources:
-    spec = pod["spec"]
-    total: Resources = {}
-    for container in spec.get("containers") or []:
-        _add(total, of_container(container))
-    sidecars: Resources = {}
-    initial: Resources = {}
-    for container in spec.get("initContainers") or []:
-        own = of_container(container)
-        if container.get("restartPolicy") == "Always":
-            _add(sidecars, own)
-            _maximum(initial, sidecars)
-        else:
-            now = dict(own)
-            _add(now, sidecars)
-            _maximum(initial, now)
-    _add(total, sidecars)
-    _maximum(total, initial)
-    return total
+def _amounts(resource_list: Mapping[str, Any] | None) -> Resources:
+    return {resource: amount(resource, text) for resource, text in (resource_list or {}).items()}
 
 
 def requests_of(pod: Obj) -> Resources:
     """What the pod asks of a node."""
-    total = _total(pod, _requests)
-    for resource, text in ((pod["spec"].get("resources") or {}).get("requests") or {}).items():
-        total[resource] = amount(resource, text)
-    _add(total, {r: amount(r, text) for r, text in (pod["spec"].get("overhead") or {}).items()})
-    return total
+    spec = pod["spec"]
+    total = pod_totals.of_containers(spec, _requests)
+    total |= _amounts((spec.get("resources") or {}).get("requests"))
+    return pod_totals.plus(total, _amounts(spec.get("overhead")))
 
 
 def scoring_requests_of(pod: Obj) -> Resources:
     """As `requests_of` for cpu and memory, with upstream's defaults for containers that request nothing."""
-    total = _total(pod, lambda container: _with_defaults(_requests(container)))
-    for resource, text in ((pod["spec"].get("resources") or {}).get("requests") or {}).items():
-        if resource in total:
-            total[resource] = amount(resource, text)
-    overhead = pod["spec"].get("overhead") or {}
-    _add(total, {r: amount(r, overhead[r]) for r in ("cpu", "memory") if r in overhead})
-    return total
+    spec = pod["spec"]
+    total = pod_totals.of_containers(spec, lambda container: _with_defaults(_requests(container)))
+    total |= _of(total, _amounts((spec.get("resources") or {}).get("requests")))
+    return pod_totals.plus(total, _of(DEFAULTS, _amounts(spec.get("overhead"))))
+
+
+def _of(resources: Iterable[str], amounts: Resources) -> Resources:
+    return {resource: number for resource, number in amounts.items() if resource in resources}
 
 
 @dataclass(frozen=True)
