@@ -442,12 +442,13 @@ class PodWorker:
             return False, RETRY_SECONDS
         self._failures.pop(name, None)
         self._note(started)
-        self.vitals.follow(self.status)
-        self.report()
         problem = await self.launcher.post_start(container, started)
         if problem is not None:
             self._failures[name] = ("PostStartHookError", problem)
             await self.stopper.stop(started, "FailedPostStartHook", spec.grace_period(self.pod))
+        else:  # only now may it be seen to run, be probed and be called ready
+            self.vitals.follow(self.status)
+            self.report()
         await self._prune(name)
         return True, None
 

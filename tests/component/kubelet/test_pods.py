@@ -281,13 +281,15 @@ async def test_a_readiness_gate_holds_the_pod(node: Node) -> None:
 async def test_post_start_runs_before_ready_and_pre_stop_before_the_end(node: Node) -> None:
     host = node.options.root_dir.parent / "hooks"
     lifecycle = {
-        "postStart": {"exec": {"command": ["sh", "-c", "echo start >> /data/log"]}},
+        "postStart": {"exec": {"command": ["sh", "-c", "sleep 0.5; echo start >> /data/log"]}},
         "preStop": {"exec": {"command": ["sh", "-c", "echo stop >> /data/log"]}},
     }
     pod = make_pod("hooks", "sleep", "3600", container={"lifecycle": lifecycle}, terminationGracePeriodSeconds=3,
                    volumes=[{"name": "d", "hostPath": {"path": str(host), "type": "DirectoryOrCreate"}}])  # fmt: skip
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "d", "mountPath": "/data"}]
     await node.create(pod)
+    await node.wait("hooks", lambda pod: "running" in state(pod))
+    assert (host / "log").read_text().split() == ["start"], "it runs only when the hook is done"
     await node.wait("hooks", is_ready)
     await node.delete("hooks")
     assert (host / "log").read_text().split() == ["start", "stop"]
