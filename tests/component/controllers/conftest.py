@@ -163,13 +163,6 @@ class World:
                 raise AssertionError(f"still not so after {seconds} s: {last!r}")
             await asyncio.sleep(0.05)
 
-    async def insist(self, request: Callable[[], Awaitable[Obj]]) -> Obj:
-        """Make a request again if the connection was closed under it, as it may be when the clock runs fast."""
-        for _ in range(5):
-            with contextlib.suppress(ConnectionError):
-                return await request()
-        return await request()
-
     async def create(self, resource: str, obj: Obj) -> Obj:
         return await self.client.create(resource, obj, None if "namespace" in obj["metadata"] else self.namespace)
 
@@ -200,7 +193,7 @@ class World:
 
     async def add_node(self, name: str, **spec: Any) -> Obj:
         node = {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}, "spec": spec}
-        made = await self.insist(lambda: self.client.create("nodes", node))
+        made = await self.client.create("nodes", node)
         await self.report_node(name)
         return made
 
