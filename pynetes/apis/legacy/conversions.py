@@ -105,6 +105,22 @@ def subject_to_old(subject: Obj) -> None:
         subject["apiVersion"] = "v1"
 
 
+# Runtime classes: v1alpha1 had a spec.
+
+_RUNTIME_CLASS = (("runtimeHandler", "handler"), ("overhead", "overhead"), ("scheduling", "scheduling"))
+
+
+def runtime_class_to_new(obj: Obj) -> None:
+    """What the spec said stands beside it."""
+    spec = obj.pop("spec", None) or {}
+    obj.update({new: spec[old] for old, new in _RUNTIME_CLASS if old in spec})
+
+
+def runtime_class_to_old(obj: Obj) -> None:
+    """All of it makes the spec."""
+    obj["spec"] = {old: obj.pop(new) for old, new in _RUNTIME_CLASS if new in obj}
+
+
 # Autoscalers: in v2beta1 the numbers of a metric stood beside its name.
 
 

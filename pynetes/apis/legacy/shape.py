@@ -43,12 +43,13 @@ QUANTITY = ref("io.k8s.apimachinery.pkg.api.resource.Quantity")
 
 @dataclass(frozen=True)
 class Edit:
-    """How one type differs: fields renamed (by the current name), dropped, added (with prose), or not required."""
+    """How one type differs: fields renamed (by the current name), dropped, added (with prose), required or not."""
 
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     add: Mapping[str, tuple[Json, str]] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     def apply(self, definition: Json) -> Json:
         """The old definition, made of the current one."""
@@ -59,6 +60,7 @@ class Edit:
         properties |= {name: schema for name, (schema, _) in self.add.items()}
         lost = {*self.drop, *self.optional}
         required = [self.rename.get(name, name) for name in definition.get("required") or () if name not in lost]
+        required += self.required
         made = {key: value for key, value in definition.items() if key not in ("properties", "required")}
         return made | ({"required": required} if required else {}) | {"properties": properties}
 

@@ -187,12 +187,6 @@ _REVIEWED_EDITS = {"SubjectAccessReviewSpec": Edit(rename={"groups": "group"})}
 _SUBJECTS: tuple[Change, ...] = (Each("subjects[]", conversions.subject_to_new, conversions.subject_to_old),)
 _SUBJECT_EDITS = {"Subject": Edit(rename={"apiGroup": "apiVersion"})}
 
-_RUNTIME_CLASS: tuple[Change, ...] = (
-    Move("spec.runtimeHandler", "handler"),
-    Move("spec.overhead", "overhead"),
-    Move("spec.scheduling", "scheduling"),
-)
-
 
 def _same(api_version: str, kinds: str, of: str, deprecated: str, removed: str, **more: Any) -> Iterator[Legacy]:
     """Rows of kinds that share a history, and mostly have no other difference than their version."""
@@ -315,7 +309,7 @@ TABLE: tuple[Legacy, ...] = (
     *_same("node.k8s.io/v1beta1", "RuntimeClass", "node.k8s.io/v1", "1.22", "1.25", use=""),
     Legacy(
         "node.k8s.io/v1alpha1", "RuntimeClass", "node.k8s.io/v1", "1.20", "1.22",
-        changes=_RUNTIME_CLASS,
+        changes=(Whole(conversions.runtime_class_to_new, conversions.runtime_class_to_old),),
         edits={
             "RuntimeClass": Edit(
                 drop=("handler", "overhead", "scheduling"),
@@ -332,6 +326,7 @@ TABLE: tuple[Legacy, ...] = (
                         "The class.",
                     )
                 },
+                required=("spec",),
             )
         },
     ),
