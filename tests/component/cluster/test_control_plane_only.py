@@ -1,5 +1,6 @@
 """A control plane without nodes, from `up` to `delete`: no root, no containerd, nothing left behind."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from pynetes.kubelet.cgroups import Cgroups
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -116,3 +119,16 @@ def test_an_api_server_that_cannot_start_is_told_at_once(pynetes: Pynetes, home:
     assert time.monotonic() - began < 30
     assert done.stderr.splitlines()[-1].startswith("pynetes: the API server cannot start: ")
     assert done.stderr.endswith("see: pynetes logs apiserver\n")
+
+
+@pytest.mark.skipif(not os.access("/sys/fs/cgroup", os.W_OK) or os.geteuid() != 0, reason="cannot make cgroups here")
+def test_a_namesake_of_another_user_keeps_its_cgroups(pynetes: Pynetes) -> None:
+    theirs = Cgroups("/pynetes/namesake")
+    theirs.set_up()
+    try:
+        succeeded(pynetes("up", "--control-plane-only", "--name", "namesake"))
+        succeeded(pynetes("down", "--name", "namesake"))
+        succeeded(pynetes("delete", "--name", "namesake"))
+        assert theirs.file("memory", "/pynetes/namesake/kubepods/besteffort", "cgroup.procs").exists()
+    finally:
+        asyncio.run(theirs.remove_all())
