@@ -10,7 +10,9 @@ from pynetes import KUBERNETES_VERSION, __version__
 from pynetes.cluster.config import ClusterError
 
 # In the order in which `--help` lists them.
-COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "logs", "image", "doctor", "server", "agent", "version")
+COMMANDS = (
+    "up", "down", "delete", "status", "kubeconfig", "logs", "node", "image", "doctor", "server", "agent", "version",
+)  # fmt: skip
 
 DESCRIPTION = f"""\
 Kubernetes {KUBERNETES_VERSION}, whole, in Python: real kubectl, real containers, no Docker, no VM.

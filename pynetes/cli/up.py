@@ -5,7 +5,7 @@ import asyncio
 import os
 
 from pynetes.cli.common import Commands, Progress, add_name, command
-from pynetes.cluster import config, kubeconfig, lifecycle
+from pynetes.cluster import config, kubeconfig, lifecycle, units
 from pynetes.cluster.config import ClusterError
 
 EPILOG = """\
@@ -40,6 +40,21 @@ def register(commands: Commands) -> None:
         metavar="NAME=BOOL,…",
         help="upstream's feature gates; known: LegacyServiceAccountTokenNoAutoGeneration",
     )
+    parser.add_argument(
+        "--extra-config",
+        type=_flag,
+        action="append",
+        metavar="COMPONENT.FLAG=VALUE",
+        help="a flag for a component, e.g. controller-manager.node-monitor-grace-period=20s or kubelet.max-pods=30 "
+        f"(repeatable; components: {', '.join(units.COMPONENTS)})",
+    )
+
+
+def _flag(text: str) -> str:
+    component, _, flag = text.partition(".")
+    if component not in units.COMPONENTS or "=" not in flag:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form COMPONENT.FLAG=VALUE")
+    return text
 
 
 def _gates(text: str) -> list[str]:
@@ -74,8 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
         if lacking:
             raise ClusterError(f"this machine lacks what nodes need:\n{lacking}")
     progress = Progress()
-    cluster = lifecycle.prepare(arguments.name, count, arguments.upstream_dns, arguments.feature_gates)
-    asyncio.run(lifecycle.up(cluster, progress.note))
+    with lifecycle.one_at_a_time():
+        cluster = lifecycle.prepare(
+            arguments.name, count, arguments.upstream_dns, arguments.feature_gates, arguments.extra_config
+        )
+        asyncio.run(lifecycle.up(cluster, progress.note))
     file = kubeconfig.merge(cluster)
     progress.note(f"kubectl uses context {cluster.context} ({file})")
     return 0

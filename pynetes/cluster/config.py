@@ -53,6 +53,7 @@ class Cluster:
     domain: str = "cluster.local"
     upstream_dns: list[str] = field(default_factory=list)
     feature_gates: list[str] = field(default_factory=list)
+    extra_config: list[str] = field(default_factory=list)
     role: Role = "machine"
     server_address: str = ""
     node_name: str = ""

@@ -103,6 +103,11 @@ class Containerd:
         return self.root_dir / "config.toml"
 
     @property
+    def state_dir(self) -> Path:
+        """What it remembers of running containers; on a machine of its own this would be in memory."""
+        return self.root_dir / "state"
+
+    @property
     def pid_file(self) -> Path:
         """Holds the daemon's process id while it runs."""
         return self.root_dir / "containerd.pid"
@@ -119,7 +124,7 @@ class Containerd:
             directory.mkdir(parents=True, exist_ok=True)
         text = CONFIG.format(
             root=self.root_dir / "root",
-            state=self.root_dir / "state",
+            state=self.state_dir,
             socket=self.socket,
             sandbox_image=self.sandbox_image,
             restrict_oom_score_adj=str(not has_capability(CAP_SYS_RESOURCE)).lower(),

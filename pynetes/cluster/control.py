@@ -1,7 +1,8 @@
 """Speaking to a cluster's supervisor: is it there, what runs, start and stop one unit, stop everything.
 
 One JSON object a line over a Unix socket that only the cluster's owner may open:
-`{"verb": "list"}`, `{"verb": "start"|"stop", "unit": "kubelet-node-1"}`. A `stop` is answered when it has stopped.
+`{"verb": "list"}`, `{"verb": "start"|"stop"|"kill", "unit": "kubelet-node-1"}`. A `stop` is answered when it has
+stopped; a `kill` is one that does not ask.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Images in a cluster's nodes: load an archive, build from a Dockerfile, list, remove.
 
-There is no registry in between: an image goes from a file into the containerd of every node, under the name that a
-manifest gives it. Building is buildah's work, in its chroot mode that needs neither a daemon nor another namespace.
+There is no registry in between: an image goes from a file into the containerd of every node that is on, under the name
+that a manifest gives it. Building is buildah's work, in its chroot mode that needs neither a daemon nor another
+namespace.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pynetes.cluster import units
+from pynetes.cluster import nodes, units
 from pynetes.cluster.config import Cluster, ClusterError
 from pynetes.cluster.containerd import ContainerdError
 
@@ -41,7 +42,8 @@ async def load(cluster: Cluster, archive: Path) -> list[str]:
     if not archive.is_file():
         raise ClusterError(f"{archive}: no such file")
     try:
-        found = await asyncio.gather(*(units.runtime(cluster, node).import_image(archive) for node in cluster.nodes))
+        runtimes = [units.runtime(cluster, node) for node in nodes.on(cluster)]
+        found = await asyncio.gather(*(runtime.import_image(archive) for runtime in runtimes))
     except ContainerdError as error:
         raise ClusterError(f"cannot load {archive}: {error}") from error
     return sorted({name for names in found for name in names})
@@ -78,14 +80,14 @@ async def remove(cluster: Cluster, name: str) -> None:
     reference = full_name(name)
     if not any(image.name == reference for image in await listing(cluster)):
         raise ClusterError(f"no image {reference} on any node; `pynetes image ls` lists them")
-    for node in cluster.nodes:
+    for node in nodes.on(cluster):
         await units.runtime(cluster, node).ctr("images", "rm", reference)
 
 
 async def listing(cluster: Cluster) -> list[Image]:
     """Every named image on every node."""
     images = []
-    for node in cluster.nodes:
+    for node in nodes.on(cluster):
         try:
             lines = (await units.runtime(cluster, node).ctr("images", "ls")).splitlines()[1:]
         except ContainerdError as error:

@@ -6,19 +6,19 @@ namespace and keeps the files; `delete` removes those too. Both work on whatever
 
 import asyncio
 import contextlib
+import fcntl
 import os
-import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from pynetes.client.client import Client, Unreachable
-from pynetes.cluster import config, control, doctor, kubeconfig, netns, oci, pki, supervisor, units
+from pynetes.cluster import config, control, doctor, kubeconfig, netns, nodes, oci, pki, supervisor, units
 from pynetes.cluster.config import Cluster, ClusterError
 from pynetes.cluster.containerd import ContainerdError, unmount_below
 from pynetes.kubelet.cgroups import Cgroups
-from pynetes.machinery import clock, meta
+from pynetes.machinery import clock
 from pynetes.machinery.errors import StatusError
 
 Tell = Callable[[str], None]
@@ -28,11 +28,25 @@ POD_STOP_SECONDS = 30.0
 HOPELESS_RESTARTS = 5
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold while a cluster starts: until its addresses and its port are taken, another would choose the same."""
+    directory = Path("/run/pynetes") if os.geteuid() == 0 else config.state_root()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / "up.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 # -- up -------------------------------------------------------------------------------------------------------------
 
 
 def prepare(
-    name: str, node_count: int, upstream_dns: list[str] | None = None, feature_gates: list[str] | None = None
+    name: str,
+    node_count: int,
+    upstream_dns: list[str] | None = None,
+    feature_gates: list[str] | None = None,
+    extra_config: list[str] | None = None,
 ) -> Cluster:
     """The cluster called `name` as it is, or a new one with its addresses chosen."""
     config.check_name(name)
@@ -45,6 +59,8 @@ def prepare(
                 f"cluster {name!r} runs with {existing.node_count} node(s); to change that: "
                 f"pynetes down{existing.option}, then up{existing.option} --nodes {node_count}"
             )
+        if control.supervisor_pid(existing) is None and not _is_free(existing.api_port):
+            cluster = replace(cluster, api_port=_free_port())  # somebody took it meanwhile
         if upstream_dns is not None:
             cluster = replace(cluster, upstream_dns=upstream_dns)
     else:
@@ -57,6 +73,8 @@ def prepare(
         cluster = Cluster(name, index, node_count, _free_port(), upstream_dns=upstream_dns or [])
     if feature_gates is not None:
         cluster = replace(cluster, feature_gates=feature_gates)
+    if extra_config is not None:
+        cluster = replace(cluster, extra_config=extra_config)
     cluster.save()
     return cluster
 
@@ -77,16 +95,20 @@ def _free_port(first: int = 6443) -> int:
     """The first port from 6443 on that neither a process nor another cluster has."""
     taken = {other.api_port for other in config.list_all()}
     for port in range(first, first + 1000):
-        if port in taken:
-            continue
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if port not in taken and _is_free(port):
             return port
     raise ClusterError("no free port for the API server between 6443 and 7442")
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody listens at a port of this machine's loopback address."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def missing_programs() -> str:
@@ -103,12 +125,15 @@ async def up(cluster: Cluster, tell: Tell) -> None:
             _make_network(cluster)
             _write_runtime_files(cluster)
         supervisor.launch(cluster)
+    else:
+        for node in nodes.stopped(cluster):
+            await nodes.power_on(cluster, node)
     async with Client.from_kubeconfig(str(cluster.kubeconfig("admin"))) as client:
         await _api_ready(cluster, client)
         tell(f"API server ready at {cluster.server}")
-        await asyncio.gather(*(_load_sandbox_image(cluster, node) for node in cluster.nodes))
+        await asyncio.gather(*(nodes.load_sandbox_image(cluster, node) for node in cluster.nodes))
         for node in cluster.nodes:
-            await _node_ready(cluster, client, node)
+            await nodes.ready(cluster, client, node)
             tell(f"{node} is Ready")
 
 
@@ -129,7 +154,7 @@ def load_sandbox_image_beside(cluster: Cluster) -> None:
     if os.fork() == 0:
         code = 1
         try:
-            asyncio.run(_load_sandbox_image(cluster, cluster.node_name))
+            asyncio.run(nodes.load_sandbox_image(cluster, cluster.node_name))
             code = 0
         finally:
             os._exit(code)
@@ -170,7 +195,7 @@ async def _api_ready(cluster: Cluster, client: Client) -> None:
             raise ClusterError(f"the API server cannot start: {_last_words(cluster, 'apiserver')}")
         if clock.monotonic() > deadline:
             raise ClusterError(
-                f"the API server is not ready after {READY_SECONDS:.0f} s ({reason}); {_see(cluster, 'apiserver')}"
+                f"the API server is not ready after {READY_SECONDS:.0f} s ({reason}); {nodes.see(cluster, 'apiserver')}"
             )
         await clock.sleep(0.02)
 
@@ -187,42 +212,7 @@ def _last_words(cluster: Cluster, component: str) -> str:
     file = cluster.log(component)
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     words = next((line.strip() for line in reversed(lines) if line.strip()), "it gave no reason")
-    return f"{words}; {_see(cluster, component)}"
-
-
-async def _load_sandbox_image(cluster: Cluster, node: str) -> None:
-    runtime = units.runtime(cluster, node)
-    try:
-        await runtime.wait_ready()
-        if units.SANDBOX_IMAGE not in await runtime.ctr("images", "ls", "-q"):
-            await runtime.import_image(cluster.path("pause.tar"))
-    except ContainerdError as error:
-        raise ClusterError(f"{node}: {error}; {_see(cluster, f'containerd-{node}')}") from error
-
-
-async def _node_ready(cluster: Cluster, client: Client, node: str) -> None:
-    """Wait until the node's kubelet of this run says Ready."""
-
-    async def watch() -> None:
-        listed = await client.list("nodes", field_selector=f"metadata.name={node}")
-        if any(meta.is_condition_true(found, "Ready") for found in listed.items):
-            return
-        events = client.watch("nodes", field_selector=f"metadata.name={node}", resource_version=listed.resource_version)
-        async with contextlib.aclosing(events):
-            async for _, found in events:
-                if meta.is_condition_true(found, "Ready"):
-                    return
-
-    try:
-        await clock.wait_for(watch(), READY_SECONDS)
-    except TimeoutError as error:
-        raise ClusterError(
-            f"{node} is not Ready after {READY_SECONDS:.0f} s; {_see(cluster, f'kubelet-{node}')}"
-        ) from error
-
-
-def _see(cluster: Cluster, component: str) -> str:
-    return f"see: pynetes logs {component}{cluster.option}"
+    return f"{words}; {nodes.see(cluster, component)}"
 
 
 # -- down and delete ------------------------------------------------------------------------------------------------
@@ -231,7 +221,7 @@ def _see(cluster: Cluster, component: str) -> str:
 async def down(cluster: Cluster) -> None:
     """End every process, container and namespace of the cluster; its files stay."""
     if control.supervisor_pid(cluster) is not None:
-        for node in cluster.nodes:
+        for node in nodes.on(cluster):
             await stop_pods(cluster, node)
         control.stop_all(cluster)
     await _end_leftovers(cluster)
@@ -252,23 +242,8 @@ async def _end_leftovers(cluster: Cluster) -> None:
     if os.geteuid() == 0:  # nobody else has any, and another user's cluster may have the same name
         await Cgroups(f"/pynetes/{cluster.name}").remove_all()
     for directory in cluster.directory.glob("nodes/*/containerd"):
-        _kill_users_of(directory)
+        nodes.kill_users_of(directory)
     unmount_below(cluster.directory)
-
-
-def _kill_users_of(directory: Path) -> None:
-    """Kill the containerd and the shims whose command line names the directory: they are this cluster's alone."""
-    needle = f"{directory}/".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(int(entry.name))
-            try:
-                if b"containerd" in (entry / "comm").read_bytes() and needle in (entry / "cmdline").read_bytes():
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            finally:
-                os.close(descriptor)
 
 
 async def delete(cluster: Cluster) -> None:

@@ -4,10 +4,10 @@
                                         └── veth ── node 2: eth0 10.89.i.3
 
 Only the network is unshared. The host gets one bridge, three routes (pods, services, load balancers, all through
-node 1) and, if the nodes may reach the world, one nftables table that masquerades them, and IP forwarding, whose
-former state is remembered and put back when the last cluster goes. Every name derives from the cluster's, so creating
-is idempotent, and removing finds everything whether or not those who made it are alive. Work is done by `ip`, which
-starts in 2 ms; a netlink library would cost each caller 25 MB.
+one node that runs) and, if the nodes may reach the world, one nftables table that masquerades them, and IP forwarding,
+whose former state is remembered and put back when the last cluster goes. Every name derives from the cluster's, so
+creating is idempotent, and removing finds everything whether or not those who made it are alive. Work is done by `ip`,
+which starts in 2 ms; a netlink library would cost each caller 25 MB.
 """
 
 import contextlib
@@ -101,7 +101,7 @@ class ClusterNetwork:
 
     @property
     def routed(self) -> tuple[str, str, str]:
-        """What the host reaches through node 1."""
+        """What the host reaches through a node."""
         return self.pods, self.services, self.load_balancers
 
     def node_address(self, number: int) -> str:
@@ -109,6 +109,10 @@ class ClusterNetwork:
         if not 1 <= number <= 125:
             raise NetworkError(f"a cluster on one machine has at most 125 nodes, not {number}")
         return f"10.89.{self.index}.{number + 1}"
+
+    def hardware_address(self, number: int) -> str:
+        """The Ethernet address of node `number`: the same after every start, so nobody remembers a wrong one."""
+        return ":".join(f"{byte:02x}" for byte in (0x02, 0x59, *map(int, self.node_address(number).split("."))))
 
     def namespace(self, node: str) -> str:
         """The name of a node's network namespace."""
@@ -194,11 +198,16 @@ def create(network: ClusterNetwork, *, egress: bool = True) -> None:
     bridge = network.bridge
     commands = [] if _link_exists(bridge) else [f"link add {bridge} mtu {_mtu()} type bridge forward_delay 0"]
     commands += [f"address replace {network.host_address}/25 dev {bridge}", f"link set {bridge} up"]
-    gateway = network.node_address(1)
-    commands += [f"route replace {cidr} via {gateway} dev {bridge}" for cidr in network.routed]
     _ip(commands)
+    route_through(network, 1)
     if egress:
         _forward_and_masquerade(network)
+
+
+def route_through(network: ClusterNetwork, number: int) -> None:
+    """Let the host reach pods, services and load balancer addresses by way of node `number`; each knows them all."""
+    gateway = network.node_address(number)
+    _ip([f"route replace {cidr} via {gateway} dev {network.bridge}" for cidr in network.routed])
 
 
 def add_node(network: ClusterNetwork, number: int, node: str) -> NodeNetwork:
@@ -211,7 +220,8 @@ def add_node(network: ClusterNetwork, number: int, node: str) -> NodeNetwork:
     if not _link_exists("eth0", place.namespace):
         stale = [f"link delete {veth}"] if _link_exists(veth) else []
         mtu = _mtu()
-        _ip([*stale, f"link add {veth} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {place.namespace}"])
+        peer = f"name eth0 address {network.hardware_address(number)} mtu {mtu} netns {place.namespace}"
+        _ip([*stale, f"link add {veth} mtu {mtu} type veth peer {peer}"])
     _ip([f"link set {veth} master {network.bridge} up"])
     _ip(
         [
@@ -223,11 +233,6 @@ def add_node(network: ClusterNetwork, number: int, node: str) -> NodeNetwork:
         place.namespace,
     )
     return place
-
-
-def route_pods(network: ClusterNetwork, node_address: str, pod_cidr: str) -> None:
-    """Let the host reach a node's pods directly instead of through node 1."""
-    _ip([f"route replace {pod_cidr} via {node_address} dev {network.bridge}"])
 
 
 def _set_sysctls() -> None:
@@ -274,6 +279,11 @@ def _mtu() -> int:
 
 
 # --- removing -----------------------------------------------------------------------------------------------------
+
+
+def cut(network: ClusterNetwork, node: str) -> None:
+    """Pull a node's cable: remove its link."""
+    _remove_links([network.veth(node)])
 
 
 def remove_node(network: ClusterNetwork, node: str) -> None:

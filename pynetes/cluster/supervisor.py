@@ -8,7 +8,7 @@ never wakes it.
 A unit is in one of four states, and only the functions below move it:
 
     STOPPED ──start──► RUNNING ──it dies──► BACKOFF ──delay over──► RUNNING
-                          └──stop──► STOPPING ──it dies──► STOPPED
+                          └──stop, kill──► STOPPING ──it dies──► STOPPED
 
 Components die with the supervisor (the kernel tells them); containers do not, they belong to containerd's shims.
 The control socket speaks one JSON object a line, see `control.py`.
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY, STEADY_SECONDS = 0.1, 10.0, 60.0
 STOP_SECONDS = 10.0
+_SIGNALS = {"stop": signal.SIGTERM, "kill": signal.SIGKILL}
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _CLONE_NEWNET = 1, 15, 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -155,12 +156,12 @@ class Supervisor:
         self.cluster.path("run", f"{slot.unit.name}.pid").write_text(f"{slot.pid}\n")
         log.info("%s runs as %d", slot.unit.name, slot.pid)
 
-    def _stop(self, slot: Slot) -> None:
+    def _stop(self, slot: Slot, how: signal.Signals = signal.SIGTERM) -> None:
         if slot.state is State.BACKOFF:
             slot.state, slot.due = State.STOPPED, None
-        elif slot.state is State.RUNNING:
+        elif slot.state is State.RUNNING or (slot.state is State.STOPPING and how is signal.SIGKILL):
             slot.state, slot.due = State.STOPPING, clock.monotonic() + STOP_SECONDS
-            os.kill(slot.pid, signal.SIGTERM)
+            os.kill(slot.pid, how)
 
     def _back_off(self, slot: Slot) -> None:
         slot.state, slot.due = State.BACKOFF, clock.monotonic() + slot.delay
@@ -282,8 +283,8 @@ class Supervisor:
             self._stop_backing_off(slot)
             self._start(slot)
             self._reply(connection, self._describe(slot))
-        elif verb == "stop":
-            self._stop(slot)
+        elif verb in _SIGNALS:
+            self._stop(slot, _SIGNALS[verb])
             if slot.state is State.STOPPING:
                 slot.waiting.append(connection)
             else:

@@ -5,7 +5,7 @@ unit's line is also how that component is run alone: `python -m pynetes.kubelet 
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pynetes.cluster import containerd
@@ -183,4 +183,16 @@ def all_units(cluster: Cluster) -> list[Unit]:
         units += [controller_manager(cluster), scheduler(cluster)]
     for node in cluster.nodes:
         units += [network(cluster, node), kubelet(cluster, node)]
-    return units
+    return [_with_extra_config(cluster, unit) for unit in units]
+
+
+COMPONENTS = ("apiserver", "controller-manager", "scheduler", "kubelet", "network")
+
+
+def _with_extra_config(cluster: Cluster, unit: Unit) -> Unit:
+    """The unit with what the user gave its component: `kubelet.max-pods=30` is `--max-pods=30`, as the last word."""
+    component = unit.name.removesuffix(f"-{unit.node}") if unit.node else unit.name
+    mine = [
+        f"--{flag}" for name, _, flag in (given.partition(".") for given in cluster.extra_config) if name == component
+    ]
+    return replace(unit, arguments=[*unit.arguments, *mine]) if mine else unit
