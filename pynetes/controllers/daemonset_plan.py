@@ -8,9 +8,9 @@ from pynetes.controllers import pods
 from pynetes.controllers.deployment_rollout import scaled_value
 from pynetes.controllers.revisions import HASH_LABEL
 from pynetes.controllers.status import key_by_age
-from pynetes.controllers.tolerations import untolerated
 from pynetes.machinery import meta, selectors
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import untolerated
 
 GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
 GENERATION_LABEL = "pod-template-generation"

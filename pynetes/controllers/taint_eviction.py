@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pynetes.controllers import pods
 from pynetes.controllers.controller import Context, Controller, ignore_not_found
 from pynetes.controllers.pods import mark_disrupted
-from pynetes.controllers.tolerations import no_execute, seconds_tolerated
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import no_execute, seconds_tolerated
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ class PodInfo:
     scoring: Resources
     host_ports: tuple[HostPort, ...]
     terms: Terms
-    tolerations: tuple[tuple[str, str, str, str], ...]
+    tolerations: list[Obj]
     signature: tuple[str, tuple[tuple[str, str], ...]] = field(default=("", ()))
 
     @property
@@ -190,10 +190,6 @@ def pod_info(pod: Obj) -> PodInfo:
         for port in container.get("ports") or []
         if port.get("hostPort")
     )
-    tolerations = tuple(
-        (t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
-        for t in spec.get("tolerations") or []
-    )
     return PodInfo(
         pod=pod,
         key=meta.key(pod),
@@ -205,37 +201,13 @@ def pod_info(pod: Obj) -> PodInfo:
         scoring=scoring_requests_of(pod),
         host_ports=ports,
         terms=_terms(pod) if spec.get("affinity") else NO_TERMS,
-        tolerations=tolerations,
+        tolerations=spec.get("tolerations") or [],
         signature=(meta.namespace(pod), tuple(sorted(labels.items()))),
     )
 
 
 def _sidecars(spec: Obj) -> list[Obj]:
     return [c for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
-
-
-def tolerates(tolerations: Iterable[tuple[str, str, str, str]], taint: tuple[str, str, str]) -> bool:
-    """Whether some toleration covers the taint `(key, value, effect)`."""
-    key, value, effect = taint
-    for t_key, operator, t_value, t_effect in tolerations:
-        if t_effect and t_effect != effect:
-            continue
-        if t_key and t_key != key:
-            continue
-        if operator == "Exists" or (operator in ("Equal", "") and t_value == value and t_key):
-            return True
-        if operator in ("Lt", "Gt") and _number(value) is not None and _number(t_value) is not None:
-            taint_number, bound = int(value), int(t_value)
-            if taint_number < bound if operator == "Lt" else taint_number > bound:
-                return True
-    return False
-
-
-def _number(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
 
 
 def is_terminal(pod: Obj) -> bool:

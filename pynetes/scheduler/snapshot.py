@@ -25,6 +25,7 @@ from pynetes.scheduler.podinfo import HostPort, PodInfo, Term, amount
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Taint = tuple[str, str, str]
+"""Key, value and effect: what makes two taints the same."""
 
 FIRST_ROWS = 16
 PODS = "pods"
@@ -71,7 +72,7 @@ class Nodes:
         self.used: Ints = np.zeros((FIRST_ROWS, 4), dtype=np.int64)
         self.scoring_used: Ints = np.zeros((FIRST_ROWS, 2), dtype=np.int64)
         self.taints: Ints = np.zeros(FIRST_ROWS, dtype=np.int64)
-        self.taint_sets: list[tuple[Taint, ...]] = [()]
+        self.taint_sets: list[list[Obj]] = [[]]
         self._taint_numbers: dict[tuple[Taint, ...], int] = {(): 0}
         self._columns: dict[str, LabelColumn] = {}
         self._free: list[int] = list(range(FIRST_ROWS - 1, -1, -1))
@@ -159,7 +160,7 @@ class Nodes:
         number = self._taint_numbers.get(taints)
         if number is None:
             number = self._taint_numbers[taints] = len(self.taint_sets)
-            self.taint_sets.append(taints)
+            self.taint_sets.append([{"key": key, "value": value, "effect": effect} for key, value, effect in taints])
         return number
 
     def _set_images(self, row: int, old: Obj | None, images: Iterable[Obj]) -> None:

@@ -6,12 +6,14 @@ import numpy as np
 
 from pynetes.machinery import selectors
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import untolerated
 from pynetes.scheduler.framework import Plugin, Rejection, Scores, State, normalized
-from pynetes.scheduler.podinfo import tolerates
-from pynetes.scheduler.snapshot import Ints, Mask, Nodes, Taint
+from pynetes.scheduler.snapshot import Ints, Mask, Nodes
 
 MEGABYTE = 1024 * 1024
-UNSCHEDULABLE_TAINT: Taint = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
+UNSCHEDULABLE_TAINT: Obj = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+HARD_EFFECTS = ("NoSchedule", "NoExecute")
+SOFT_EFFECTS = ("PreferNoSchedule",)
 
 
 class NodeUnschedulable(Plugin):
@@ -21,7 +23,9 @@ class NodeUnschedulable(Plugin):
     wakes = frozenset({"node-add", "node-spec"})
 
     def filter(self, state: State) -> Sequence[Rejection]:
-        if not state.nodes.unschedulable.any() or tolerates(state.pod.tolerations, UNSCHEDULABLE_TAINT):
+        if not state.nodes.unschedulable.any():
+            return ()
+        if not untolerated(state.pod.tolerations, [UNSCHEDULABLE_TAINT], HARD_EFFECTS):
             return ()
         return [Rejection(state.nodes.unschedulable, "node(s) were unschedulable", unresolvable=True)]
 
@@ -53,19 +57,15 @@ class TaintToleration(Plugin):
         bad = [
             number
             for number, taints in enumerate(state.nodes.taint_sets)
-            if any(t[2] != "PreferNoSchedule" and not tolerates(state.pod.tolerations, t) for t in taints)
+            if untolerated(state.pod.tolerations, taints, HARD_EFFECTS)
         ]
         if not bad:
             return ()
         return [Rejection(np.isin(state.nodes.taints, bad), "node(s) had untolerated taint(s)", unresolvable=True)]
 
     def score(self, state: State, rows: Ints) -> Scores | None:
-        soft = [t for t in state.pod.tolerations if t[3] in ("", "PreferNoSchedule")]
         counts = np.array(
-            [
-                sum(1 for t in taints if t[2] == "PreferNoSchedule" and not tolerates(soft, t))
-                for taints in state.nodes.taint_sets
-            ],
+            [len(untolerated(state.pod.tolerations, taints, SOFT_EFFECTS)) for taints in state.nodes.taint_sets],
             dtype=np.float64,
         )
         return normalized(counts[state.nodes.taints[rows]], reverse=True)

@@ -13,9 +13,10 @@ import numpy as np
 
 from pynetes.machinery import meta, selectors
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import untolerated
 from pynetes.scheduler.framework import Plugin, Rejection, Scores, State
-from pynetes.scheduler.plugins.nodes import required_nodes
-from pynetes.scheduler.podinfo import PodInfo, label_selector, tolerates, with_keys
+from pynetes.scheduler.plugins.nodes import HARD_EFFECTS, required_nodes
+from pynetes.scheduler.podinfo import PodInfo, label_selector, with_keys
 from pynetes.scheduler.snapshot import HOSTNAME, Ints, Mask
 
 DEFAULT_CONSTRAINTS = ((HOSTNAME, 3), ("topology.kubernetes.io/zone", 5))
@@ -141,10 +142,7 @@ class PodTopologySpread(Plugin):
         if constraint.honor_affinity and (allowed := required_nodes(state.pod.spec, nodes)) is not None:
             mask &= allowed
         if constraint.honor_taints:
-            good = [
-                all(t[2] == "PreferNoSchedule" or tolerates(state.pod.tolerations, t) for t in taints)
-                for taints in nodes.taint_sets
-            ]
+            good = [not untolerated(state.pod.tolerations, taints, HARD_EFFECTS) for taints in nodes.taint_sets]
             mask &= np.array(good, dtype=bool)[nodes.taints]
         return mask
 

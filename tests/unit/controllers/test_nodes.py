@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pynetes.controllers import node_health as health
 from pynetes.controllers.node_ipam import first_free
 from pynetes.controllers.podgc import surplus
-from pynetes.controllers.tolerations import seconds_tolerated, tolerates, untolerated
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import seconds_tolerated, tolerates, untolerated
 
 
 def node(*conditions: tuple[str, str], **spec: Any) -> Obj:
