@@ -44,7 +44,7 @@ class Strategy:
     initial_status: ClassVar[Mapping[str, Any] | None] = None
     allow_create_on_update: bool = False
     allow_unconditional_update: ClassVar[bool] = True
-    default_propagation: ClassVar[str] = "Background"
+    default_propagation: str = "Background"
     any_finalizer: ClassVar[bool] = False
     """Whether finalizers need no domain; the kinds of upstream's add-on servers are that lenient."""
     status_keeps: ClassVar[tuple[str, ...]] = ()

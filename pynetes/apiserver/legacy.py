@@ -5,6 +5,7 @@ version's way, so admission, allocation, validation and field owners know one ve
 them off: `api/legacy=false` all, `extensions/v1beta1=false` one.
 """
 
+import copy
 from collections.abc import Iterable
 
 from pynetes.apis import legacy
@@ -27,7 +28,7 @@ class LegacyResource(Resource):
         super().__init__(rt, LegacyStrategy(row, rt, current.strategy), current.stored)
         self._legacy = row
         self.converts = True
-        self.written_as = Resource(current.rt, row.writer(current.rt), current.stored) if row.writer else current
+        self.written_as = _writer(row, current)
 
     def from_stored(self, obj: Obj) -> Obj:
         """A stored object as this version has it."""
@@ -36,6 +37,17 @@ class LegacyResource(Resource):
     def to_stored(self, obj: Obj) -> Obj:
         """An object of this version as it is written and stored."""
         return self._legacy.to_new(obj)
+
+
+def _writer(row: Legacy, current: Resource) -> Resource:
+    """The current version's resource, as far as the old version does not behave otherwise."""
+    if row.writer is not None:
+        return Resource(current.rt, row.writer(current.rt), current.stored)
+    if row.orphans:
+        strategy = copy.copy(current.strategy)
+        strategy.default_propagation = "Orphan"
+        return Resource(current.rt, strategy, current.stored)
+    return current
 
 
 def serve(registry: Registry, runtime_config: Iterable[str] = ()) -> None:

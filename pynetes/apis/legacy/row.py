@@ -30,6 +30,8 @@ class Legacy:
     edits: dict[str, Edit] = field(default_factory=dict)
     use: str | None = None
     writer: type[Strategy] | None = None
+    orphans: bool = False
+    """Whether dependents outlive a deletion in this version, unless the client says otherwise."""
     aliases: bool = True
     """Whether discovery lists its short names and categories: not where another group shows the same objects."""
 

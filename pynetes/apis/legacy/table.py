@@ -200,15 +200,15 @@ _FLOWS = "flowcontrol.apiserver.k8s.io"
 
 TABLE: tuple[Legacy, ...] = (
     Legacy(
-        "extensions/v1beta1", "Deployment", "apps/v1", "1.8", "1.16", aliases=False,
+        "extensions/v1beta1", "Deployment", "apps/v1", "1.8", "1.16", aliases=False, orphans=True,
         changes=_DEPLOYMENT_CHANGES, defaults=_EXTENSIONS_DEPLOYMENT, edits=_DEPLOYMENT_EDITS,
     ),
     Legacy(
-        "extensions/v1beta1", "ReplicaSet", "apps/v1", "1.8", "1.16", aliases=False,
+        "extensions/v1beta1", "ReplicaSet", "apps/v1", "1.8", "1.16", aliases=False, orphans=True,
         defaults=(FromTemplate(),), edits={"ReplicaSetSpec": _UNSELECTED},
     ),
     Legacy(
-        "extensions/v1beta1", "DaemonSet", "apps/v1", "1.8", "1.16", aliases=False,
+        "extensions/v1beta1", "DaemonSet", "apps/v1", "1.8", "1.16", aliases=False, orphans=True,
         changes=_GENERATION,
         defaults=(FromTemplate(), Value("spec.updateStrategy.type", "OnDelete")),
         edits={"DaemonSetSpec": _GENERATION_EDIT},
@@ -220,16 +220,17 @@ TABLE: tuple[Legacy, ...] = (
     Legacy("extensions/v1beta1", "NetworkPolicy", _POLICIES, "1.9", "1.16", aliases=False),
     Legacy("extensions/v1beta1", "PodSecurityPolicy", "policy/v1beta1", "1.11", "1.16", aliases=False),
     Legacy(
-        "apps/v1beta1", "Deployment", "apps/v1", "1.8", "1.16",
+        "apps/v1beta1", "Deployment", "apps/v1", "1.8", "1.16", orphans=True,
         changes=_DEPLOYMENT_CHANGES, defaults=_BETA_DEPLOYMENT, edits=_DEPLOYMENT_EDITS,
     ),
     Legacy(
-        "apps/v1beta1", "StatefulSet", "apps/v1", "1.8", "1.16",
+        "apps/v1beta1", "StatefulSet", "apps/v1", "1.8", "1.16", orphans=True,
         defaults=(FromTemplate(), Value("spec.updateStrategy.type", "OnDelete")),
         edits={"StatefulSetSpec": _UNSELECTED},
     ),
     *_same("apps/v1beta1", "ControllerRevision", "apps/v1", "1.8", "1.16"),
-    *_same("apps/v1beta2", "ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet", "apps/v1", "1.9", "1.16"),
+    *_same("apps/v1beta2", "ControllerRevision", "apps/v1", "1.9", "1.16"),
+    *_same("apps/v1beta2", "DaemonSet Deployment ReplicaSet StatefulSet", "apps/v1", "1.9", "1.16", orphans=True),
     *_same("authentication.k8s.io/v1beta1", "TokenReview", "authentication.k8s.io/v1", "1.19", "1.22"),
     *_same(
         "authorization.k8s.io/v1beta1", "LocalSubjectAccessReview SubjectAccessReview", "authorization.k8s.io/v1",
@@ -248,8 +249,8 @@ TABLE: tuple[Legacy, ...] = (
         ),
         edits=_FLAT_METRICS,
     ),
-    *_same("batch/v1beta1", "CronJob", "batch/v1", "1.21", "1.25"),
-    *_same("batch/v2alpha1", "CronJob", "batch/v1", "1.8", "1.21"),
+    *_same("batch/v1beta1", "CronJob", "batch/v1", "1.21", "1.25", orphans=True),
+    *_same("batch/v2alpha1", "CronJob", "batch/v1", "1.8", "1.21", orphans=True),
     Legacy(
         "certificates.k8s.io/v1beta1", "CertificateSigningRequest", "certificates.k8s.io/v1", "1.19", "1.22",
         defaults=(

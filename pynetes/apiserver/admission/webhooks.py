@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 NAMESPACES = resources.lookup("namespaces")
 _VERSIONS = ("v1", "v1beta1")
 _HARMLESS = ("None", "NoneOnDryRun")
-_SAME_OBJECTS = {("", "events"): ("events.k8s.io", "events"), ("events.k8s.io", "events"): ("", "events")}
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
@@ -178,8 +177,13 @@ class ValidatingAdmissionWebhook(_Webhooks):
 
 def equivalent_types(rt: ResourceType, server: "ApiServer") -> list[ResourceType]:
     """Every served type that shows the same objects."""
-    same = {(rt.group, rt.plural), _SAME_OBJECTS.get((rt.group, rt.plural), (rt.group, rt.plural))}
-    return [entry.rt for entry in server.registry if (entry.rt.group, entry.rt.plural) in same]
+    served = server.registry.find(rt.group, rt.version, rt.plural)
+    stored = served.stored if served is not None else rt
+    return [
+        entry.rt
+        for entry in server.registry
+        if entry.stored.group == stored.group and entry.stored.plural == stored.plural
+    ]
 
 
 def namespace_labels(attributes: Attributes, server: "ApiServer") -> dict[str, str] | None:

@@ -154,7 +154,7 @@ async def test_a_watch_of_an_old_version_speaks_it(http: Http) -> None:
     await http("POST", "/apis/apps/v1/namespaces/default/deployments", deployment("watched", "apps/v1") | {
         "spec": deployment("watched")["spec"] | {"selector": {"matchLabels": {"app": "watched"}}}
     })  # fmt: skip
-    await http("DELETE", f"{DEPLOYMENTS}/watched")
+    await http("DELETE", f"{DEPLOYMENTS}/watched", {"propagationPolicy": "Background"})
     seen = await http("GET", f"{DEPLOYMENTS}?watch=1&resourceVersion={start}&timeoutSeconds=1")
     events = [json.loads(line) for line in seen.body.splitlines()]
     assert [event["type"] for event in events] == ["ADDED", "DELETED"]
@@ -190,6 +190,58 @@ async def test_the_scale_of_an_old_deployment(http: Http) -> None:
     scale["spec"]["replicas"] = 5
     assert (await http("PUT", f"{DEPLOYMENTS}/scaled/scale", scale)).status == 200
     assert (await http("GET", f"{DEPLOYMENTS}/scaled")).json["spec"]["replicas"] == 5
+
+
+async def test_a_deletion_in_an_old_version_leaves_dependents_behind(http: Http) -> None:
+    await http("POST", DEPLOYMENTS, deployment("parent"))
+    left = await http("DELETE", f"{DEPLOYMENTS}/parent")
+    assert left.status == 200
+    found = (await http("GET", f"{DEPLOYMENTS}/parent")).json
+    assert found["metadata"]["finalizers"] == ["orphan"]
+    await http("POST", DEPLOYMENTS, deployment("other"))
+    await http("DELETE", f"{DEPLOYMENTS}/other", {"propagationPolicy": "Background"})
+    assert (await http("GET", f"{DEPLOYMENTS}/other")).status == 404
+    today = "/apis/apps/v1/namespaces/default/deployments"
+    await http("POST", DEPLOYMENTS, deployment("another"))
+    await http("DELETE", f"{today}/another")
+    assert (await http("GET", f"{today}/another")).status == 404
+
+
+async def test_an_eviction_in_its_first_version(http: Http) -> None:
+    await http("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "evicted"}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
+    made = await http("POST", "/api/v1/namespaces/default/pods", pod)
+    assert made.status == 201, made.body
+    eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "evicted"}}
+    answer = await http("POST", "/api/v1/namespaces/default/pods/evicted/eviction", eviction)
+    assert answer.status == 201, answer.body
+
+
+async def test_a_webhook_that_names_an_old_version_hears_of_todays(http: Http) -> None:
+    hook = {
+        "name": "old.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "timeoutSeconds": 1,
+        "rules": [
+            {
+                "apiGroups": ["extensions"],
+                "apiVersions": ["v1beta1"],
+                "operations": ["CREATE"],
+                "resources": ["networkpolicies"],
+            }
+        ],
+    }
+    kind = "ValidatingWebhookConfiguration"
+    configurations = "/apis/admissionregistration.k8s.io/v1beta1/validatingwebhookconfigurations"
+    made = await http("POST", configurations, {"kind": kind, "metadata": {"name": "hears"}, "webhooks": [hook]})
+    assert made.status == 201, made.body
+    policy = {"metadata": {"name": "heard"}, "spec": {"podSelector": {}}}
+    refused = await http("POST", "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", policy)
+    assert refused.status == 500
+    assert 'failed calling webhook "old.example.com"' in refused.message
+    await http("DELETE", f"{configurations}/hears")
 
 
 async def test_a_status_in_an_old_version(http: Http) -> None:
