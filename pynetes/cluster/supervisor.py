@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pynetes.cluster import config, units
+from pynetes.cluster import config, netns, units
 from pynetes.cluster.units import Unit
 from pynetes.machinery import clock, logs
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 FIRST_DELAY, LONGEST_DELAY, STEADY_SECONDS = 0.1, 10.0, 60.0
 STOP_SECONDS = 10.0
 _SIGNALS = {"stop": signal.SIGTERM, "kill": signal.SIGKILL}
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _CLONE_NEWNET = 1, 15, 0x40000000
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,13 +65,6 @@ class Slot:
     delay: float = FIRST_DELAY
     due: float | None = None
     waiting: list[socket.socket] = field(default_factory=list)
-
-
-def enter_network(namespace: str) -> None:
-    """Move this process into a named network namespace; mounts and cgroups stay the host's."""
-    with open(f"/run/netns/{namespace}") as file:
-        if _libc.setns(file.fileno(), _CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {namespace}")
 
 
 def _die_with_parent(name: str) -> None:
@@ -201,7 +194,7 @@ class Supervisor:
 
         def prepare() -> None:
             if unit.netns:
-                enter_network(unit.netns)
+                netns.enter_named(unit.netns)
             _die_with_parent(unit.name)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
@@ -248,7 +241,7 @@ class Supervisor:
         os.close(descriptor)
         logs.setup(int(os.environ.get("PYNETES_VERBOSITY", "0")), file)
         if unit.netns:
-            enter_network(unit.netns)
+            netns.enter_named(unit.netns)
 
     # -- requests on the control socket -----------------------------------------------------------------------------
 
