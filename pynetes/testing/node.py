@@ -63,7 +63,6 @@ APPLETS = [
     "sysctl",
     "tail",
 ]
-MISSING = [name for name in ("containerd", "runc", "catatonit", "nsenter") if shutil.which(name) is None]
 
 CNI = """{
   "cniVersion": "0.4.0", "name": "test",

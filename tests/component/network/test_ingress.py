@@ -2,17 +2,13 @@
 
 import asyncio
 import base64
-import shutil
 import ssl
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from pynetes.cluster.pki import Authority
 from tests.component.network.lab import Lab, Node, Pod, open_in
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 Obj = dict[str, Any]
 PORTS = [{"name": "http", "port": 80, "targetPort": 8080}]
 

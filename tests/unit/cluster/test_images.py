@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -113,7 +112,6 @@ def test_images_of_one_archive_share_their_layers(tmp_path: Path) -> None:
     assert len(json.loads(found["index.json"])["manifests"]) == 2
 
 
-@pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
 def test_skopeo_reads_the_archive(tmp_path: Path) -> None:
     oci.write_image(tmp_path / "a.tar", "registry.test/app:v1", FILES, CONFIG)
     shown = subprocess.run(

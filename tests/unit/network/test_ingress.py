@@ -1,6 +1,5 @@
 """Ingresses as virtual hosts, and those as nginx's configuration."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -151,7 +150,6 @@ def test_paths_cannot_break_out_of_the_configuration() -> None:
     assert "listen 1;" not in text and "location /xserverlisten1/ {" in text
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 def test_nginx_takes_every_kind_of_configuration(tmp_path: Path) -> None:
     place = Place(tmp_path, "127.0.0.1", 18080, 18443, resolver="127.0.0.1")
     place.certificate("").write_bytes(_placeholder_certificate())
