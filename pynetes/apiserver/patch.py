@@ -16,6 +16,7 @@ from pynetes.machinery import clock, errors, json_syntax, scheme, wire
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import apply, json_patch, merge, strategic
+from pynetes.machinery.patches.go_text import go_text
 
 JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH = negotiate.PATCH_TYPES
 _MAX_OPERATIONS = 10_000
@@ -122,7 +123,7 @@ class _Patch:
             self._warned = True
 
     def _refused(self, patched: Obj, reason: str) -> StatusError:
-        shown = go_map(self._patch) if self._media == STRATEGIC_PATCH else wire.encode(patched).decode()
+        shown = go_text(self._patch) if self._media == STRATEGIC_PATCH else wire.encode(patched).decode()
         return errors.invalid("", "", "", [errors.invalid_value("patch", shown, reason)])
 
 
@@ -136,17 +137,6 @@ def _cannot_unmarshal(patch: Any, media: str) -> str:
     found = kinds.get(type(patch), "null")
     into = "jsonpatch.Patch" if media == JSON_PATCH else "map[string]interface {}"
     return f"json: cannot unmarshal {found} into Go value of type {into}"
-
-
-def go_map(value: Any) -> str:
-    """A value as Go's `%+v` prints a decoded JSON document."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{go_map(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(go_map, value)) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)
 
 
 async def _apply(

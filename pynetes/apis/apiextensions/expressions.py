@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pynetes.apis.apiextensions.values import ABSENT, child, map_key
+from pynetes.apis.apiextensions.values import ABSENT, child, correlated
 from pynetes.machinery import cel, errors
 from pynetes.machinery.cel.values import NONE, Optional, to_duration, to_timestamp
 from pynetes.machinery.errors import FieldError
@@ -93,19 +93,9 @@ def _walk(value: Any, old: Any, schema: Obj, path: str, *, is_resource: bool = F
                 yield from _walk(inner, before.get(key, ABSENT), shape, where, is_resource=embedded)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         shape = schema["items"]
-        for index, (item, known) in enumerate(_items(value, old, schema)):
+        for index, (item, known) in enumerate(correlated(value, schema, old)):
             embedded = bool(shape.get("x-kubernetes-embedded-resource"))
             yield from _walk(item, known, shape, f"{path}[{index}]", is_resource=embedded)
-
-
-def _items(value: list[Any], old: Any, schema: Obj) -> Iterator[tuple[Any, Any]]:
-    keys = schema.get("x-kubernetes-list-map-keys") if schema.get("x-kubernetes-list-type") == "map" else None
-    before: dict[str, Any] = {}
-    if keys and isinstance(old, list):
-        before = {map_key(item, keys, schema): item for item in old if isinstance(item, dict)}
-    for item in value:
-        known = before.get(map_key(item, keys or [], schema), ABSENT) if isinstance(item, dict) and before else ABSENT
-        yield item, known
 
 
 def _judge(value: Any, old: Any, schema: Obj, path: str, rules: Any, *, is_resource: bool) -> Iterator[FieldError]:

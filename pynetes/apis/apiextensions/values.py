@@ -145,7 +145,7 @@ def _is_multiple(value: float, factor: float) -> bool:
 def _array(result: _Result, value: list[Any], schema: Obj, path: str, old: Any) -> None:
     items = schema.get("items")
     if isinstance(items, dict):
-        for index, (item, before) in enumerate(_correlated(value, schema, old)):
+        for index, (item, before) in enumerate(correlated(value, schema, old)):
             inner = _Result()
             _value(inner, item, items, f"{path}[{index}]", before)
             result.merge(inner)
@@ -158,7 +158,7 @@ def _array(result: _Result, value: list[Any], schema: Obj, path: str, old: Any) 
         result.errors.append(errors.too_many(path, len(value), most))
 
 
-def _correlated(value: list[Any], schema: Obj, old: Any) -> Iterator[tuple[Any, Any]]:
+def correlated(value: list[Any], schema: Obj, old: Any) -> Iterator[tuple[Any, Any]]:
     """Each item with what it was before; only the items of a list that is a map can be recognized."""
     keys = schema.get("x-kubernetes-list-map-keys") if schema.get("x-kubernetes-list-type") == "map" else None
     before: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from pynetes.machinery import errors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import copied, failed, unprocessable
+from pynetes.machinery.patches.go_text import go_text
 from pynetes.machinery.schema import Field, Schema, schema
 
 _PATCH = "$patch"
@@ -66,7 +67,7 @@ def _whole(patch: Obj) -> Obj:
         return patch
     if directive == "delete":
         return {}
-    raise failed(f"unknown patch type: {directive} in map: {_go({_PATCH: directive, **patch})}")
+    raise failed(f"unknown patch type: {directive} in map: {go_text({_PATCH: directive, **patch})}")
 
 
 def _plain(value: Any) -> Any:
@@ -130,7 +131,9 @@ def _check_order(items: list[Any], order: list[Any], key: str | None) -> None:
     places = iter(order)
     for item in items if order else []:
         if not _is_directive(item) and not any(_same_item(item, place, key) for place in places):
-            raise failed(f"The order in patch list:\n{_go(items)}\n doesn't match {_ORDER} list:\n{_go(order)}\n")
+            raise failed(
+                f"The order in patch list:\n{go_text(items)}\n doesn't match {_ORDER} list:\n{go_text(order)}\n"
+            )
 
 
 def _merge_list(original: list[Any], patch: list[Any], field: Field | None, deleting: bool) -> list[Any]:
@@ -175,7 +178,7 @@ def _special_items(original: list[Any], patch: list[Any], key: str) -> tuple[lis
         elif item[_PATCH] == "merge":
             raise failed("merging lists cannot yet be specified in the patch")
         else:
-            raise failed(f"unknown patch type: {item[_PATCH]} in map: {_go(item)}")
+            raise failed(f"unknown patch type: {item[_PATCH]} in map: {go_text(item)}")
     return ([_plain(item) for item in plain], []) if replace else (original, plain)
 
 
@@ -216,7 +219,7 @@ def _item_kind(*lists: list[Any]) -> type:
     if list in kinds:
         raise unprocessable("lists of lists are not supported")
     if len(kinds) > 1:
-        raise failed(f"list element types are not identical: {_go([list(items) for items in lists])}")
+        raise failed(f"list element types are not identical: {go_text([list(items) for items in lists])}")
     return kinds.pop()
 
 
@@ -232,7 +235,7 @@ def _key_value(item: Any, key: str) -> Any:
     if not isinstance(item, dict):
         raise failed(f"expected a map[string]interface {{}}, but received a {_go_type(item)}")
     if key not in item:
-        raise failed(f"map: {_go(item)} does not contain declared merge key: {key}")
+        raise failed(f"map: {go_text(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -270,14 +273,3 @@ _GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64", dict: 
 
 def _go_type(value: Any) -> str:
     return _GO_TYPES.get(type(value), "[]interface {}")
-
-
-def _go(value: Any) -> str:
-    """A value as Go's `%v` prints it."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_go, value)) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)

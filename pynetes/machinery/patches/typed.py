@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from pynetes.machinery.patches.fieldset import LEAF, FieldSet, below, is_member
+from pynetes.machinery.patches.go_text import go_text
 
 Node = FieldSet | None
 Faults = list[tuple[str, str]]  # (path, message)
@@ -518,14 +519,4 @@ def _json(value: Any) -> str:
 
 def _go(value: Any) -> str:
     """A value as upstream's message shows it."""
-    return "&{" + _go_plain(value) + "}"
-
-
-def _go_plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go_plain(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_go_plain, value)) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)
+    return "&{" + go_text(value) + "}"
