@@ -19,9 +19,13 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 
 @dataclass(slots=True)
 class Discovered:
-    """The resources in their preferred versions, and the group-versions that did not answer."""
+    """The resources in their preferred versions, and the group-versions that did not answer.
+
+    `views` are resources that only show objects of the others under a former name.
+    """
 
     resources: list[ResourceType] = field(default_factory=list)
+    views: list[ResourceType] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -42,6 +46,7 @@ async def discover(client: Client, *, every_version: bool = False) -> Discovered
             groups = answer.get("groups") or []
             await asyncio.gather(*(_read_group(client, group, found, every_version) for group in groups))
     if not every_version:
+        found.views = [resource for resource in found.resources if resource.group in _VIEWS]
         found.resources = [resource for resource in found.resources if resource.group not in _VIEWS]
     return found
 

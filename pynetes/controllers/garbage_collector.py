@@ -78,7 +78,7 @@ class GarbageCollector(Controller):
 
     async def _monitor_all(self) -> None:
         found = await discover(self.client)
-        self._kinds = {(rt.group, rt.kind): rt for rt in found.resources}
+        self._kinds = {(rt.group, rt.kind): rt for rt in (*found.views, *found.resources)}
         wanted = {
             (rt.group, rt.plural): rt
             for rt in found.resources

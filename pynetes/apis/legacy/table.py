@@ -112,6 +112,10 @@ def _flat(drop: str, **fields: Any) -> Edit:
     return Edit(drop=tuple(drop.split()), add={name: (schema, "") for name, schema in fields.items()})
 
 
+_FLAT: tuple[Change, ...] = (
+    Whole(conversions.metrics_to_new, conversions.metrics_to_old),
+    OnlyNew("spec.behavior", "autoscaling.alpha.kubernetes.io/behavior"),
+)
 _FLAT_METRICS = {
     "HorizontalPodAutoscalerSpec": Edit(drop=("behavior",)),
     "ResourceMetricSource": _flat("target", targetAverageUtilization=INT32, targetAverageValue=QUANTITY),
@@ -243,11 +247,11 @@ TABLE: tuple[Legacy, ...] = (
     *_same("autoscaling/v2beta2", "HorizontalPodAutoscaler", "autoscaling/v2", "1.23", "1.26"),
     Legacy(
         "autoscaling/v2beta1", "HorizontalPodAutoscaler", "autoscaling/v2", "1.22", "1.25",
-        changes=(
-            Whole(conversions.metrics_to_new, conversions.metrics_to_old),
-            OnlyNew("spec.behavior", "autoscaling.alpha.kubernetes.io/behavior"),
-        ),
-        edits=_FLAT_METRICS,
+        changes=_FLAT, edits=_FLAT_METRICS,
+    ),
+    Legacy(
+        "autoscaling/v2alpha1", "HorizontalPodAutoscaler", "autoscaling/v2", "1.8", "1.9",
+        changes=_FLAT, edits=_FLAT_METRICS,
     ),
     *_same("batch/v1beta1", "CronJob", "batch/v1", "1.21", "1.25", orphans=True),
     *_same("batch/v2alpha1", "CronJob", "batch/v1", "1.8", "1.21", orphans=True),

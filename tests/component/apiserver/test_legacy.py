@@ -217,6 +217,19 @@ async def test_an_eviction_in_its_first_version(http: Http) -> None:
     assert answer.status == 201, answer.body
 
 
+async def test_a_request_for_a_certificate_is_approved_as_then(http: Http) -> None:
+    (manifest,) = [each for each in prepared() if each["kind"] == "CertificateSigningRequest"]
+    requests = "/apis/certificates.k8s.io/v1beta1/certificatesigningrequests"
+    made = await http("POST", requests, bare(manifest) | {"metadata": {"name": "approved"}})
+    assert made.json["spec"]["signerName"] == "kubernetes.io/legacy-unknown"
+    decided = made.json | {"status": {"conditions": [{"type": "Approved", "reason": "Fine", "message": "ok"}]}}
+    answer = await http("PUT", f"{requests}/approved/approval", decided)
+    assert answer.status == 200, answer.body
+    assert answer.json["apiVersion"] == "certificates.k8s.io/v1beta1"
+    (condition,) = answer.json["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Approved", "True")
+
+
 async def test_a_webhook_that_names_an_old_version_hears_of_todays(http: Http) -> None:
     hook = {
         "name": "old.example.com",
@@ -270,7 +283,7 @@ async def test_discovery_prefers_what_is_current(http: Http) -> None:
     assert groups["extensions"]["preferredVersion"]["version"] == "v1beta1"
     for group, versions in (
         ("apps", ["v1", "v1beta2", "v1beta1"]),
-        ("autoscaling", ["v2", "v1", "v2beta2", "v2beta1"]),
+        ("autoscaling", ["v2", "v1", "v2beta2", "v2beta1", "v2alpha1"]),
         ("batch", ["v1", "v1beta1", "v2alpha1"]),
         ("policy", ["v1", "v1beta1"]),
         ("rbac.authorization.k8s.io", ["v1", "v1beta1", "v1alpha1"]),
