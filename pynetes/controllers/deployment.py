@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pynetes.controllers import deployment_rollback as rollback
 from pynetes.controllers import deployment_rollout as rollout
 from pynetes.controllers import deployment_status as states
 from pynetes.controllers import pods
@@ -175,12 +176,22 @@ class DeploymentController(Controller):
             await update_status(self.client, "deployments.apps", deployment, states.calculate(deployment, sets, new))
             return
         deployment = await self._note_pause(deployment)
-        if deployment["spec"].get("paused") or rollout.is_scaling_event(deployment, sets):
+        wanted = rollback.wished(deployment)
+        if wanted is not None and not deployment["spec"].get("paused"):
+            await self._roll_back(deployment, sets, wanted)
+        elif deployment["spec"].get("paused") or rollout.is_scaling_event(deployment, sets):
             await self._hold(deployment, sets)
         elif rollout.is_rolling(deployment):
             await self._roll(key, deployment, sets)
         else:
             await self._recreate(key, deployment, sets)
+
+    async def _roll_back(self, deployment: Obj, sets: list[Obj], wanted: int) -> None:
+        """Bring a former template back; the change brings the key back, to be rolled out."""
+        deployment, new, old = await self._revise(deployment, sets, create=True)
+        outcome = rollback.fulfil(deployment, _all(new, old), wanted, _OWN_ANNOTATIONS)
+        await self.client.update("deployments.apps", outcome.deployment)
+        self.events.event(deployment, outcome.kind, outcome.reason, outcome.message)
 
     async def _note_pause(self, deployment: Obj) -> Obj:
         """Keep the time that a Deployment is paused out of its progress deadline."""

@@ -43,3 +43,37 @@ async def test_an_owner_named_in_an_old_version_is_known(world: World) -> None:
     assert "kept" in await world.names("configmaps")
     await world.client.delete("deployments.apps", "kubia", "default", propagation_policy="Background")
     await world.eventually(lambda: world.gone("configmaps", "kept"))
+
+
+async def test_a_rollback_asked_for_in_the_spec(world: World) -> None:
+    await world.client.raw("POST", DEPLOYMENTS, wire.encode(deployment_of_2015()))
+    path = f"{DEPLOYMENTS}/kubia"
+    merge = {"content-type": "application/merge-patch+json"}
+
+    async def revision(number: int) -> bool:
+        found = (await world.client.raw("GET", path)).json()
+        annotations = found["metadata"].get("annotations") or {}
+        return annotations.get("deployment.kubernetes.io/revision") == str(number)
+
+    await world.eventually(lambda: revision(1))
+    template = {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}
+    await world.client.raw("PATCH", path, wire.encode({"spec": {"template": template}}), headers=merge)
+    await world.eventually(lambda: revision(2))
+    await world.client.raw("PATCH", path, wire.encode({"spec": {"rollbackTo": {"revision": 1}}}), headers=merge)
+    await world.eventually(lambda: revision(3))
+    found = (await world.client.raw("GET", path)).json()
+    assert "rollbackTo" not in found["spec"]
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1"
+    assert "pod-template-hash" not in found["spec"]["template"]["metadata"]["labels"]
+
+    async def told() -> bool:
+        return 'Rolled back deployment "kubia" to revision 1' in await world.events("DeploymentRollback")
+
+    await world.eventually(told)
+    await world.client.raw("PATCH", path, wire.encode({"spec": {"rollbackTo": {"revision": 9}}}), headers=merge)
+
+    async def refused() -> bool:
+        return bool(await world.events("DeploymentRollbackRevisionNotFound"))
+
+    await world.eventually(refused)
+    assert "rollbackTo" not in (await world.client.raw("GET", path)).json()["spec"]
