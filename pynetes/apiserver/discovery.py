@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha512
 
 from pynetes.apiserver import negotiate
+from pynetes.apiserver.aggregation import local
 from pynetes.apiserver.aggregation.remote import Remote
 from pynetes.apiserver.registry import Registry, Resource, version_priority
 from pynetes.apiserver.request import JSON, Request, Response
@@ -19,14 +20,6 @@ from pynetes.machinery.meta import Obj
 AGGREGATED = "apidiscovery.k8s.io"
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
-# Upstream's order of the groups: by priority, the rest by name.
-_GROUP_ORDER = (
-    "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
-    "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
-    "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
-    "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
-)  # fmt: skip
-_RANK = {group: rank for rank, group in enumerate(_GROUP_ORDER)}
 _VIRTUAL = frozenset(
     {"bindings", "componentstatuses", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectreviews",
      "selfsubjectrulesreviews", "subjectaccessreviews", "tokenreviews"}
@@ -149,13 +142,18 @@ class Discovery:
         return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
     def _groups(self) -> list[str]:
-        found = {resource.rt.group for resource in self._registry} | {remote.group for remote in self.remotes()}
-        return sorted(found, key=lambda group: (_RANK.get(group, len(_RANK)), group))
+        """All groups: those first that clients should prefer."""
+        priorities = {group: local.group_priority(group) for group in {each.rt.group for each in self._registry}}
+        for remote in self.remotes():
+            priorities[remote.group] = max(priorities.get(remote.group, 0), remote.group_priority)
+        return sorted(priorities, key=lambda group: (-priorities[group], group))
 
     def _versions(self, group: str) -> list[str]:
-        found = {resource.rt.version for resource in self._registry if resource.rt.group == group}
-        found |= {remote.version for remote in self.remotes() if remote.group == group}
-        return sorted(found, key=version_priority)
+        """The versions of a group: the preferred one first."""
+        own = [each for each in self._registry if each.rt.group == group]
+        priorities = {each.rt.version: local.version_priority(each) for each in own}
+        priorities |= {remote.version: remote.version_priority for remote in self.remotes() if remote.group == group}
+        return sorted(priorities, key=lambda version: (-priorities[version], version_priority(version)))
 
     def _resources(self, group: str, version: str) -> list[Resource]:
         found = [each for each in self._registry if (each.rt.group, each.rt.version) == (group, version)]

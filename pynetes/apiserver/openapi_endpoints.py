@@ -36,7 +36,9 @@ class OpenApi:
             self._changes = self._registry.changes
             served = [resource.rt for resource in self._registry if resource.custom is None]
             customs = [resource.custom for resource in self._registry if resource.custom is not None]
-            self._made = openapi.OpenApi(served, customs, version=GIT_VERSION)
+            remotes = self._server.aggregation.remotes()
+            others = {remote.path.strip("/"): remote.described for remote in remotes if remote.described is not None}
+            self._made = openapi.OpenApi(served, customs, GIT_VERSION, others)
         return self._made
 
     async def v2(self, request: Request, path: str) -> Response:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pynetes.machinery import definitions, openapi_custom, openapi_paths, openapi_proto
+from pynetes.machinery import definitions, openapi_custom, openapi_merge, openapi_paths, openapi_proto
 from pynetes.machinery.resources import ResourceType
 
 Json = dict[str, Any]
@@ -53,6 +53,8 @@ class OpenApi:
     resources: Sequence[ResourceType]
     custom: Sequence[CustomType] = ()
     version: str = "v1.37.0"
+    others: Mapping[str, Json] = field(default_factory=dict)
+    """What other servers serve: v2 documents restricted to the group version of their path, `apis/example.com/v1`."""
     _kept: dict[str, Document] = field(default_factory=dict, repr=False)
 
     def v2_json(self) -> Document:
@@ -88,7 +90,7 @@ class OpenApi:
             if rt.group:
                 found[f"apis/{rt.group}"] = None
             found[_gv_path(rt)] = None
-        return sorted(found)
+        return sorted([*found, *(path for path in self.others if path not in found)])
 
     def _all(self) -> list[ResourceType]:
         return [*self.resources, *(custom.resource for custom in self.custom)]
@@ -104,7 +106,8 @@ class OpenApi:
         """A hash over everything that the document of a path (or of all paths) is made from."""
         chosen = [rt for rt in self._all() if not path or _gv_path(rt) == path]
         schemas = [custom.schema for custom in self.custom if custom.resource in chosen]
-        parts = msgspec.json.encode([self.version, path, salt, chosen, schemas])
+        others = [other for where, other in self.others.items() if not path or where == path]
+        parts = msgspec.json.encode([self.version, path, salt, chosen, schemas, *others])
         return hashlib.sha512(parts).hexdigest().upper()
 
     # --- documents
@@ -117,16 +120,12 @@ class OpenApi:
         for custom in self.custom:
             schemas |= openapi_custom.v2_definitions(custom.resource, custom.schema)
             paths |= openapi_paths.of_resource(custom.resource, openapi_custom.name_of(custom.resource))
-        return {
-            "swagger": "2.0",
-            "info": {"title": _TITLE, "version": self.version},
-            "paths": dict(sorted(paths.items())),
-            "definitions": dict(sorted(schemas.items())),
-            "securityDefinitions": {"BearerToken": _BEARER},
-            "security": [{"BearerToken": []}],
-        }
+        document = _v2_document(paths, schemas, self.version)
+        return openapi_merge.merged(document, self.others.values()) if self.others else document
 
     def _v3(self, path: str) -> Json:
+        if path in self.others:
+            return _v3_of(self.others[path], self.version)
         chosen = [rt for rt in self.resources if _gv_path(rt) == path]
         customs = [custom for custom in self.custom if _gv_path(custom.resource) == path]
         served = [*chosen, *(custom.resource for custom in customs)]
@@ -259,6 +258,34 @@ def _v3_schema(schema: Any, name: str = "") -> Any:
     return made
 
 
+def _v2_document(paths: Json, schemas: Json, version: str) -> Json:
+    return {
+        "swagger": "2.0",
+        "info": {"title": _TITLE, "version": version},
+        "paths": dict(sorted(paths.items())),
+        "definitions": dict(sorted(schemas.items())),
+        "securityDefinitions": {"BearerToken": _BEARER},
+        "security": [{"BearerToken": []}],
+    }
+
+
+def check(part: Json) -> None:
+    """Whether a restricted document can be published in every form; KeyError, TypeError… if it is malformed."""
+    openapi_proto.encode(_v2_document(part["paths"], part["definitions"], ""))
+    _v3_of(part, "")
+
+
+def _v3_of(document: Json, version: str) -> Json:
+    """Another server's v2 document in v3's form, for those who have none."""
+    schemas = {name: _v3_schema(schema, name) for name, schema in sorted(document["definitions"].items())}
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": _TITLE, "version": version},
+        "paths": {key: _v3_path(item) for key, item in sorted(document["paths"].items())},
+        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": _BEARER}},
+    }
+
+
 def _v3_inner(key: str, value: Any) -> Any:
     """What stands in a schema; names of properties and literal values are not schemas."""
     if key == "properties":
@@ -283,7 +310,9 @@ def _v3_operation(operation: Json) -> Json:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "body":
             schema = _v3_schema(parameter["schema"])
-            made["requestBody"] = {"content": {kind: {"schema": schema} for kind in operation["consumes"]}}
+            made["requestBody"] = {
+                "content": {kind: {"schema": schema} for kind in operation.get("consumes") or ["*/*"]}
+            }
             if parameter.get("required"):
                 made["requestBody"]["required"] = True
         else:
@@ -291,7 +320,8 @@ def _v3_operation(operation: Json) -> Json:
     if others:
         made["parameters"] = others
     made["responses"] = {
-        code: _v3_response(response, operation["produces"]) for code, response in operation["responses"].items()
+        code: _v3_response(response, operation.get("produces") or ["*/*"])
+        for code, response in operation["responses"].items()
     }
     return made
 
@@ -300,7 +330,7 @@ def _v3_response(response: Json, produces: Iterable[str]) -> Json:
     if "schema" not in response:
         return response
     schema = _v3_schema(response["schema"])
-    return {"description": response["description"], "content": {kind: {"schema": schema} for kind in produces}}
+    return {"description": response.get("description", ""), "content": {kind: {"schema": schema} for kind in produces}}
 
 
 def _v3_parameter(parameter: Json) -> Json:

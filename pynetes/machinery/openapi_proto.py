@@ -174,14 +174,14 @@ def _operation(operation: Json, parameters: _Parameters) -> bytes:
     responses = (_named(1, code, _bytes(1, _response(response))) for code, response in operation["responses"].items())
     return b"".join(
         (
-            _texts(1, operation["tags"]),
-            _text(3, operation["description"]),
-            _text(5, operation["operationId"]),
-            _texts(6, operation["produces"]),
-            _texts(7, operation["consumes"]),
+            _texts(1, operation.get("tags") or ()),
+            _text(3, operation.get("description")),
+            _text(5, operation.get("operationId")),
+            _texts(6, operation.get("produces") or ()),
+            _texts(7, operation.get("consumes") or ()),
             parameters.items(8, operation.get("parameters") or ()),
             _bytes(9, b"".join(responses)),
-            _texts(10, operation["schemes"]),
+            _texts(10, operation.get("schemes") or ()),
             _extensions(13, operation),
         )
     )
@@ -189,4 +189,4 @@ def _operation(operation: Json, parameters: _Parameters) -> bytes:
 
 def _response(response: Json) -> bytes:
     schema = _bytes(2, _bytes(1, _schema(response["schema"]))) if "schema" in response else b""
-    return _text(1, response["description"]) + schema
+    return _text(1, response.get("description")) + schema

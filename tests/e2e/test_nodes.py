@@ -182,6 +182,7 @@ def test_the_pods_of_a_node_without_power_are_given_up_and_come_back_with_it(clu
                 "metadata": {"labels": {"app": "replicated"}},
                 "spec": {
                     "containers": [container()],
+                    "terminationGracePeriodSeconds": 1,
                     "tolerations": [toleration],
                     "affinity": {
                         "nodeAffinity": {

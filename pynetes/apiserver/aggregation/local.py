@@ -13,12 +13,14 @@ from pynetes.machinery.meta import Obj
 
 API_SERVICES = resources.lookup("apiservices.apiregistration.k8s.io")
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
+_OWN_GROUP = API_SERVICES.group
 _ON_START, _ALWAYS = "onstart", "true"
 
 # Upstream's order of the groups: the greater the number, the earlier clients look there.
 _GROUP_PRIORITY = {
-    "": 18000, "apps": 17800, "events.k8s.io": 17750, "authentication.k8s.io": 17700, "authorization.k8s.io": 17600,
-    "autoscaling": 17500, "batch": 17400, "certificates.k8s.io": 17300, "networking.k8s.io": 17200, "policy": 17100,
+    "": 18000, _OWN_GROUP: 18000, "apps": 17800, "events.k8s.io": 17750, "authentication.k8s.io": 17700,
+    "authorization.k8s.io": 17600, "autoscaling": 17500, "batch": 17400, "certificates.k8s.io": 17300,
+    "networking.k8s.io": 17200, "extensions": 17150, "policy": 17100,
     "rbac.authorization.k8s.io": 17000, "storage.k8s.io": 16800, "apiextensions.k8s.io": 16700,
     "admissionregistration.k8s.io": 16700, "scheduling.k8s.io": 16600, "coordination.k8s.io": 16500,
     "node.k8s.io": 16300, "discovery.k8s.io": 16200, "flowcontrol.apiserver.k8s.io": 16100,
@@ -26,7 +28,23 @@ _GROUP_PRIORITY = {
 }  # fmt: skip
 _VERSION_PRIORITY = {("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21}
 _CUSTOM_PRIORITY = (1000, 100)
-_OWN_GROUP = API_SERVICES.group
+
+
+def group_priority(group: str) -> int:
+    """Where a group of this server's own comes: before all others, or as custom resources do."""
+    return _GROUP_PRIORITY.get(group, _CUSTOM_PRIORITY[0])
+
+
+def version_priority(resource: Resource) -> int:
+    """Where a version comes in its group."""
+    rt = resource.rt
+    if resource.custom is not None:
+        return _CUSTOM_PRIORITY[1]
+    return _VERSION_PRIORITY.get((rt.group, rt.version), _by_stability(rt.version))
+
+
+def _by_stability(version: str) -> int:
+    return 1 if "alpha" in version else 9 if "beta" in version else 15
 
 
 def wanted(served: Iterable[Resource]) -> dict[str, Obj]:
@@ -37,13 +55,12 @@ def wanted(served: Iterable[Resource]) -> dict[str, Obj]:
         if rt.group == _OWN_GROUP:
             continue
         custom = resource.custom is not None
-        group_priority = _CUSTOM_PRIORITY[0] if custom else _GROUP_PRIORITY.get(rt.group, 15000)
-        version_priority = _CUSTOM_PRIORITY[1] if custom else _VERSION_PRIORITY.get((rt.group, rt.version), 15)
         name = f"{rt.version}.{rt.group}"
         spec: Obj = {"group": rt.group, "version": rt.version} if rt.group else {"version": rt.version}
         made[name] = {
             "metadata": {"name": name, "labels": {AUTOMANAGED: _ALWAYS if custom else _ON_START}},
-            "spec": spec | {"groupPriorityMinimum": group_priority, "versionPriority": version_priority},
+            "spec": spec
+            | {"groupPriorityMinimum": group_priority(rt.group), "versionPriority": version_priority(resource)},
         }
     return made
 

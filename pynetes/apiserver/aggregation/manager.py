@@ -1,7 +1,8 @@
 """Who serves which group version, kept true.
 
-Every APIService that names a service is checked when it changes, then every half minute, and every second while it is
-not available; the outcome is its Available condition. What this server serves itself gets APIServices of its own.
+Of every APIService that names a service, the service and its endpoints are looked at every second, and its server is
+asked when it changes, then every half minute, and every second while it is not available; the outcome is its Available
+condition. What this server serves itself gets APIServices of its own.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pynetes.apiserver.aggregation import local
 from pynetes.apiserver.aggregation.local import API_SERVICES
-from pynetes.apiserver.aggregation.remote import Availability, Remote
+from pynetes.apiserver.aggregation.remote import PASSED, Availability, Remote
 from pynetes.apiserver.mirror import Mirror
 from pynetes.apiserver.registry import Context
 from pynetes.machinery import clock, meta
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WHILE_AVAILABLE = 30.0
-_WHILE_NOT = 1.0
+_BETWEEN_CHECKS = 30.0
+_LOOK = 1.0
 
 
 class Aggregation:
@@ -91,13 +92,17 @@ class Aggregation:
 
     async def _check(self, name: str, remote: Remote) -> None:
         """Look again and again whether a remote server answers."""
+        due = 0.0
         while True:
-            before = (remote.available, remote.resources, remote.schemas)
-            remote.available = await remote.check(self._server)
-            if (remote.available, remote.resources, remote.schemas) != before:
+            before = (remote.available, remote.resources, remote.schemas, remote.described)
+            lacking = remote.missing(self._server.registry)
+            if lacking is not None or remote.available != PASSED or clock.monotonic() >= due:
+                remote.available = lacking or await remote.ask(self._server)
+                due = clock.monotonic() + _BETWEEN_CHECKS
+            if (remote.available, remote.resources, remote.schemas, remote.described) != before:
                 self._server.registry.changed()
             await self._tell(name, remote.available)
-            await clock.sleep(_WHILE_AVAILABLE if remote.available.status == "True" else _WHILE_NOT)
+            await clock.sleep(_LOOK)
 
     async def _tell(self, name: str, available: Availability) -> None:
         """Write the Available condition, if it says something new."""
@@ -123,5 +128,5 @@ class Aggregation:
                 await local.reconcile(self._server.registry)
             except StatusError as error:
                 log.warning("local API services: %s", error.message)
-                await clock.sleep(_WHILE_NOT)
+                await clock.sleep(_LOOK)
                 self._stale.set()

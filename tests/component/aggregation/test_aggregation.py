@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -20,6 +21,40 @@ Obj = dict[str, Any]
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 GROUP = "wardle.example.com"
 NAME = f"v1.{GROUP}"
+SAMPLE_PORT = 65000  # stands for the port that the sample server gets
+META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+def _schemas() -> Obj:
+    """The sample server's OpenAPI v2: one kind, and an ObjectMeta of another release."""
+    flunder = "com.example.wardle.v1.Flunder"
+    answer = {"200": {"description": "OK", "schema": {"$ref": f"#/definitions/{flunder}"}}}
+    kind = {"group": GROUP, "kind": "Flunder", "version": "v1"}
+    return {
+        "swagger": "2.0",
+        "info": {"title": "sample", "version": "1"},
+        "paths": {
+            f"/apis/{GROUP}/v1/flunders": {
+                "get": {"produces": ["application/json"], "responses": answer, "x-kubernetes-group-version-kind": kind}
+            },
+            "/version/": {"get": {"produces": ["application/json"], "responses": {}}},
+        },
+        "definitions": {
+            flunder: {
+                "type": "object",
+                "properties": {
+                    "metadata": {"$ref": f"#/definitions/{META}"},
+                    "reference": {"type": "string", "description": "Who it is about."},
+                },
+                "x-kubernetes-group-version-kind": [kind],
+            },
+            META: {"type": "object", "properties": {"clusterName": {"type": "string"}}},
+            "unused": {"type": "string"},
+        },
+    }
+
+
+SCHEMAS = _schemas()
 
 
 class Sample:
@@ -47,6 +82,18 @@ class Sample:
         if request.path == "/openapi/v3":
             path = f"apis/{GROUP}/v1"
             return web.json_response({"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash=x"}}})
+        if request.path == "/openapi/v2":
+            if request.headers.get("If-None-Match") == '"1"':
+                return web.Response(status=304)
+            return web.json_response(SCHEMAS, headers={"ETag": '"1"'})
+        if not request.path.startswith((f"/apis/{GROUP}/", "/openapi/v3/")):
+            return web.Response(status=404)
+        if request.headers.get("Upgrade") == "websocket":
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            async for message in socket:
+                await socket.send_str(f"heard {message.data}")
+            return socket
         if "watch" in request.query:
             stream = web.StreamResponse()
             await stream.prepare(request)
@@ -72,9 +119,19 @@ async def sample(server: RunningApiServer, http: Http) -> AsyncIterator[Sample]:
     await site.start()
     made.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # aiohttp has no other way to say it
     # Endpoints may not be on loopback addresses; the name of one is fine.
-    for name, spec in (("sample", {"type": "ExternalName", "externalName": "localhost"}), ("empty", {})):
+    elsewhere = {"type": "ExternalName", "externalName": "localhost"}
+    named = {"ports": [{"name": "https", "port": 443}]}
+    for name, spec in (("sample", elsewhere), ("refusing", elsewhere), ("empty", {}), ("unready", named)):
         service = {"metadata": {"name": name}, "spec": {"ports": [{"port": 443}]} | spec}
         assert (await http("POST", "/api/v1/namespaces/default/services", service)).status == 201
+    unready = {
+        "metadata": {"name": "unready", "labels": {"kubernetes.io/service-name": "unready"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": False}}],
+        "ports": [{"name": "https", "port": 443}],
+    }
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    assert (await http("POST", path, unready)).status == 201
     yield made
     await runner.cleanup()
 
@@ -186,14 +243,34 @@ async def _raw(client: Any, path: str) -> tuple[int, str]:
         ),
         (
             {"namespace": "default", "name": "empty"},
+            "EndpointsNotFound",
+            'cannot find endpointslices for service/empty in "default"',
+        ),
+        (
+            {"namespace": "default", "name": "unready"},
             "MissingEndpoints",
-            'endpoints for service/empty in "default" have no addresses with port name ""',
+            'endpointslices for service/unready in "default" have no addresses with port name "https"',
+        ),
+        (
+            {"namespace": "default", "name": "refusing", "port": 1},
+            "FailedDiscoveryCheck",
+            "failing or missing response from https://localhost:1/apis/GROUP/v1: "
+            'Get "https://localhost:1/apis/GROUP/v1": dial tcp localhost:1: connect: connection refused',
+        ),
+        (
+            {"namespace": "default", "name": "sample", "port": SAMPLE_PORT},
+            "FailedDiscoveryCheck",
+            "failing or missing response from https://localhost:PORT/apis/GROUP/v1: "
+            "bad status from https://localhost:PORT/apis/GROUP/v1: 404",
         ),
     ],
 )
 async def test_why_it_is_not_available(http: Http, sample: Sample, service: Obj, reason: str, message: str) -> None:
     group = f"g{uuid.uuid4().hex[:8]}.example.com"
     name = f"v1.{group}"
+    if service.get("port") == SAMPLE_PORT:
+        service = service | {"port": sample.port}
+    message = message.replace("GROUP", group).replace("PORT", str(sample.port))
     spec = {"group": group, "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 20, "service": service}
     spec["insecureSkipTLSVerify"] = True
     assert (await http("POST", SERVICES, {"metadata": {"name": name}, "spec": spec})).status == 201
@@ -203,6 +280,94 @@ async def test_why_it_is_not_available(http: Http, sample: Sample, service: Obj,
     assert (answer.status, answer.body) == (503, b"service unavailable\n")
     await http("DELETE", f"{SERVICES}/{name}")
     assert (await http("GET", f"/apis/{group}/v1/things")).status == 404
+
+
+async def test_its_schemas_stand_beside_ours(http: Http, wardle: None) -> None:
+    document = (await http("GET", "/openapi/v2")).json
+    definitions = document["definitions"]
+    flunder = definitions["com.example.wardle.v1.Flunder"]
+    assert flunder["properties"]["reference"]["description"] == "Who it is about."
+    assert flunder["properties"]["metadata"] == {"$ref": f"#/definitions/{META}_v2"}
+    assert "clusterName" in definitions[f"{META}_v2"]["properties"]
+    assert "clusterName" not in definitions[META]["properties"]
+    assert "unused" not in definitions
+    assert f"/apis/{GROUP}/v1/flunders" in document["paths"]
+    protobuf = await http("GET", "/openapi/v2", accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    assert protobuf.status == 200 and b"com.example.wardle.v1.Flunder" in protobuf.body
+
+
+async def test_its_schemas_go_with_it(http: Http, sample: Sample) -> None:
+    assert "com.example.wardle.v1.Flunder" not in (await http("GET", "/openapi/v2")).json["definitions"]
+    assert f"apis/{GROUP}/v1" not in (await http("GET", "/openapi/v3")).json["paths"]
+    assert GROUP not in [each["name"] for each in (await http("GET", "/apis")).json["groups"]]
+
+
+async def test_an_upgraded_connection_is_carried_through(server: RunningApiServer, wardle: None) -> None:
+    url = f"{server.url}/apis/{GROUP}/v1/namespaces/default/flunders/a/talk"
+    context = ssl.create_default_context(cafile=str(server.ca_file))
+    certificate, key = server.authority.ensure("talker", "talker", ("system:masters",))
+    context.load_cert_chain(certificate, key)
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=context) as socket:
+        await socket.send_str("you")
+        assert await socket.receive_str() == "heard you"
+
+
+async def test_an_unknown_authority_is_not_believed(http: Http, sample: Sample, server: RunningApiServer) -> None:
+    # Whether it is available is asked of whoever answers there; requests go only to who can be verified.
+    service = {"namespace": "default", "name": "sample", "port": sample.port}
+    spec = {"group": GROUP, "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 10, "service": service}
+    assert (await http("POST", SERVICES, {"metadata": {"name": NAME}, "spec": spec})).status == 201
+    await available(http, NAME, "True")
+    before = len(sample.asked)
+    answer = await http("GET", f"/apis/{GROUP}/v1/flunders")
+    assert answer.status == 503 and answer.json["message"].startswith("error trying to reach service: ")
+    assert len(sample.asked) == before
+    await http("DELETE", f"{SERVICES}/{NAME}")
+
+
+async def test_priorities_decide_the_order_of_groups_and_versions(http: Http, sample: Sample) -> None:
+    service = {"namespace": "default", "name": "none"}
+    made = []
+    for group, version, group_priority, version_priority in (
+        ("late.example.com", "v1", 900, 10),
+        ("early.example.com", "v1", 1500, 10),
+        ("early.example.com", "v2alpha1", 17850, 20),
+    ):
+        spec = {"group": group, "version": version, "service": service, "insecureSkipTLSVerify": True}
+        spec |= {"groupPriorityMinimum": group_priority, "versionPriority": version_priority}
+        made.append(f"{version}.{group}")
+        assert (await http("POST", SERVICES, {"metadata": {"name": made[-1]}, "spec": spec})).status == 201
+    for name in made:
+        await available(http, name, "False")
+    groups = (await http("GET", "/apis")).json["groups"]
+    names = [each["name"] for each in groups]
+    # The most that one of its versions asks for counts for a group.
+    assert names[:3] == ["apiregistration.k8s.io", "early.example.com", "apps"]
+    assert names[-1] == "late.example.com"
+    assert [each["version"] for each in groups[1]["versions"]] == ["v2alpha1", "v1"]
+    assert groups[1]["preferredVersion"]["version"] == "v2alpha1"
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    items = (await http("GET", "/apis", accept=accept)).json["items"]
+    (found,) = [each for each in items if each["metadata"]["name"] == "late.example.com"]
+    assert found["versions"] == [{"version": "v1", "resources": [], "freshness": "Stale"}]
+    for name in made:
+        await http("DELETE", f"{SERVICES}/{name}")
+
+
+async def test_it_is_not_available_as_soon_as_its_service_is_gone(http: Http, sample: Sample) -> None:
+    path = "/api/v1/namespaces/default/services"
+    passing = {"metadata": {"name": "passing"}, "spec": {"type": "ExternalName", "externalName": "localhost"}}
+    assert (await http("POST", path, passing)).status == 201
+    service = {"namespace": "default", "name": "passing", "port": sample.port}
+    spec = {"group": GROUP, "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 10, "service": service}
+    assert (await http("POST", SERVICES, {"metadata": {"name": NAME}, "spec": spec})).status == 201
+    await available(http, NAME, "True")
+    await http("DELETE", f"{path}/passing")
+    assert (await available(http, NAME, "False"))["reason"] == "ServiceNotFound"
+    assert (await http("GET", f"/apis/{GROUP}/v1/flunders")).status == 503
+    assert (await http("POST", path, passing)).status == 201
+    assert (await available(http, NAME, "True"))["reason"] == "Passed"
+    await http("DELETE", f"{SERVICES}/{NAME}")
 
 
 async def test_custom_resources_have_api_services_too(http: Http) -> None:
