@@ -5,18 +5,15 @@ connections returns every latency. It knows just what an API server answers: a l
 """
 
 import asyncio
-import base64
 import ssl
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
-import yaml
 
+from pynetes.client import kubeconfig
 from pynetes.machinery import clock
 
 
@@ -26,34 +23,19 @@ class Target:
 
     host: str
     port: int
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None
     headers: str
 
     @classmethod
     def from_kubeconfig(cls, path: str) -> "Target":
         """The current context of a kubeconfig."""
-        config: dict[str, Any] = yaml.safe_load(Path(path).read_text())
-
-        def entry(section: str, name: str, kind: str) -> dict[str, Any]:
-            return next(e[kind] for e in config[section] if e["name"] == name)
-
-        context = entry("contexts", config["current-context"], "context")
-        cluster, user = entry("clusters", context["cluster"], "cluster"), entry("users", context["user"], "user")
-        url = urlsplit(cluster["server"])
-        with tempfile.TemporaryDirectory() as scratch:
-
-            def file(values: dict[str, Any], key: str) -> str | None:
-                if data := values.get(f"{key}-data"):
-                    path = Path(scratch, key)
-                    path.write_bytes(base64.b64decode(data))
-                    return str(path)
-                return values.get(key)
-
-            tls = ssl.create_default_context(cafile=file(cluster, "certificate-authority"))
-            if certificate := file(user, "client-certificate"):
-                tls.load_cert_chain(certificate, file(user, "client-key"))
-        bearer = f"Authorization: Bearer {user['token']}\r\n" if user.get("token") else ""
-        return cls(url.hostname or "", url.port or 443, tls, f"Host: {url.netloc}\r\n{bearer}")
+        server = kubeconfig.load(path)
+        url = urlsplit(server.server)
+        token = server.bearer()
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        tls = server.ssl_context()
+        port = url.port or (443 if tls else 80)
+        return cls(url.hostname or "", port, tls, f"Host: {url.netloc}\r\n{bearer}")
 
     def request(self, method: str, path: str, body: bytes = b"", accept: str = "application/json") -> bytes:
         """The bytes of a request."""
