@@ -27,7 +27,7 @@ clean: ## remove the cluster and every trace of it from this machine
 test: setup-dev ## run every test
 	@scripts/test
 
-unit: setup-dev ## run the tests that need neither root nor containers
+unit: setup-dev ## run the unit and component tests (those that need root or containers only where they can)
 	@.venv/bin/pytest -q -n 2 tests/unit tests/component
 
 e2e: setup-dev ## run the end-to-end tests
