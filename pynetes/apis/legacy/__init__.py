@@ -8,7 +8,7 @@ loss. `apiserver.legacy` serves the rows. Nothing here is read before something 
 from collections.abc import Mapping
 from functools import cache
 
-from pynetes.apis.legacy import pod_security_policy
+from pynetes.apis.legacy import deployment_rollback, pod_security_policy
 from pynetes.apis.legacy.row import Legacy
 from pynetes.apis.legacy.shape import Shapes
 from pynetes.apis.legacy.table import TABLE
@@ -37,4 +37,5 @@ def convert(obj: Obj, api_version: str) -> Obj | None:
 @cache
 def install() -> None:
     """Make the old versions' schemas known, beside the current ones."""
-    definitions.add(Shapes(TABLE, pod_security_policy.DEFINITIONS, pod_security_policy.PROSE))
+    whole = pod_security_policy.DEFINITIONS | deployment_rollback.DEFINITIONS
+    definitions.add(Shapes(TABLE, whole, pod_security_policy.PROSE | deployment_rollback.PROSE))

@@ -9,7 +9,7 @@ from pynetes.apis.legacy.shape import Edit
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, resources
 from pynetes.machinery.meta import Obj
-from pynetes.machinery.resources import ResourceType
+from pynetes.machinery.resources import ResourceType, Subresource
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Legacy:
     edits: dict[str, Edit] = field(default_factory=dict)
     use: str | None = None
     writer: type[Strategy] | None = None
+    subresources: tuple[Subresource, ...] = ()
+    """Subresources that the current version has no more."""
     orphans: bool = False
     """Whether dependents outlive a deletion in this version, unless the client says otherwise."""
     aliases: bool = True
@@ -50,6 +52,7 @@ class Legacy:
             dataclasses.replace(sub, group=group, version=version) if (sub.group, sub.version) == own else sub
             for sub in current.subresources
         )
+        subresources = tuple(sorted((*subresources, *self.subresources), key=lambda sub: sub.name))
         made = dataclasses.replace(current, group=group, version=version, subresources=subresources)
         return made if self.aliases else dataclasses.replace(made, short_names=(), categories=())
 

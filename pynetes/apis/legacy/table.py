@@ -12,7 +12,7 @@ from pynetes.apis.admissionregistration.webhook_configuration import (
     WebhookConfigurationStrategy,
 )
 from pynetes.apis.certificates.certificate_signing_request import LEGACY_UNKNOWN, CertificateSigningRequestStrategy
-from pynetes.apis.legacy import conversions, custom_resources
+from pynetes.apis.legacy import conversions, custom_resources, deployment_rollback
 from pynetes.apis.legacy.changes import Change, Each, Move, OnlyNew, OnlyOld, Values, Whole
 from pynetes.apis.legacy.defaults import FromTemplate, Value
 from pynetes.apis.legacy.row import Legacy
@@ -205,6 +205,7 @@ _FLOWS = "flowcontrol.apiserver.k8s.io"
 TABLE: tuple[Legacy, ...] = (
     Legacy(
         "extensions/v1beta1", "Deployment", "apps/v1", "1.8", "1.16", aliases=False, orphans=True,
+        subresources=(deployment_rollback.subresource("extensions/v1beta1"),),
         changes=_DEPLOYMENT_CHANGES, defaults=_EXTENSIONS_DEPLOYMENT, edits=_DEPLOYMENT_EDITS,
     ),
     Legacy(
@@ -225,6 +226,7 @@ TABLE: tuple[Legacy, ...] = (
     Legacy("extensions/v1beta1", "PodSecurityPolicy", "policy/v1beta1", "1.11", "1.16", aliases=False),
     Legacy(
         "apps/v1beta1", "Deployment", "apps/v1", "1.8", "1.16", orphans=True,
+        subresources=(deployment_rollback.subresource("apps/v1beta1"),),
         changes=_DEPLOYMENT_CHANGES, defaults=_BETA_DEPLOYMENT, edits=_DEPLOYMENT_EDITS,
     ),
     Legacy(

@@ -217,6 +217,24 @@ async def test_an_eviction_in_its_first_version(http: Http) -> None:
     assert answer.status == 201, answer.body
 
 
+async def test_a_rollback_as_clients_once_asked_for_it(http: Http) -> None:
+    await http("POST", DEPLOYMENTS, deployment("back"))
+    wish = {"kind": "DeploymentRollback", "name": "back", "rollbackTo": {"revision": 2}}
+    wish["updatedAnnotations"] = {"why": "worse"}
+    for api_version in ("extensions/v1beta1", "apps/v1beta1"):
+        path = f"/apis/{api_version}/namespaces/default/deployments/back"
+        asked = await http("POST", f"{path}/rollback", {"apiVersion": api_version, **wish})
+        assert asked.status == 200, asked.body
+        assert asked.message == 'rollback request for deployment "back" succeeded'
+        found = (await http("GET", path)).json
+        assert found["spec"]["rollbackTo"] == {"revision": 2}
+        assert found["metadata"]["annotations"] == {"why": "worse"}
+    today = "/apis/apps/v1/namespaces/default/deployments/back/rollback"
+    assert (await http("POST", today, {"apiVersion": "apps/v1", **wish})).status == 404
+    other = await http("POST", f"{DEPLOYMENTS}/back/rollback", {**wish, "name": "other"})
+    assert other.status == 400
+
+
 async def test_a_request_for_a_certificate_is_approved_as_then(http: Http) -> None:
     (manifest,) = [each for each in prepared() if each["kind"] == "CertificateSigningRequest"]
     requests = "/apis/certificates.k8s.io/v1beta1/certificatesigningrequests"
