@@ -29,7 +29,7 @@ from pynetes.kubelet.plan import Plan, Stop, make_plan
 from pynetes.kubelet.resize import Resizer
 from pynetes.kubelet.resources import pod_limits, qos_class
 from pynetes.kubelet.sandbox import log_directory
-from pynetes.kubelet.status import Facts, make_status
+from pynetes.kubelet.status import Facts, make_status, next_attempt
 from pynetes.kubelet.stopper import Stopper, settled
 from pynetes.kubelet.vitals import Vitals
 from pynetes.kubelet.volumes import PodVolumes, VolumeContext, VolumeError
@@ -429,7 +429,7 @@ class PodWorker:
             return False, wait
         latest = self.view.latest(name)
         try:
-            started = await self.launcher.container(container, self._next_attempt(name, latest), self._cgroup)
+            started = await self.launcher.container(container, next_attempt(self.status, name, latest), self._cgroup)
         except StartFailure as failure:
             self._failures[name] = (failure.reason, str(failure))
             await self._prune(name)
@@ -473,16 +473,6 @@ class PodWorker:
             self._failures[name] = ("CrashLoopBackOff", text)
             self.report()
         return wait
-
-    def _next_attempt(self, name: str, latest: Container | None) -> int:
-        if latest is not None:
-            return latest.restart_count + 1
-        for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-            for old in self.status.get(group) or []:
-                if old["name"] == name:
-                    known = old.get("containerID") or "terminated" in (old.get("lastState") or {})
-                    return old.get("restartCount", 0) + (1 if known and old.get("containerID") else 0)
-        return 0
 
     async def _prune(self, name: str) -> None:
         for container_id in await self.stopper.remove_old_instances(name):

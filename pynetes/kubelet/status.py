@@ -406,3 +406,14 @@ def _addresses(facts: Facts) -> Obj:
         result["podIP"] = ips[0]
         result["podIPs"] = [{"ip": ip} for ip in ips]
     return result
+
+
+def next_attempt(reported: Obj, name: str, latest: Container | None) -> int:
+    """The restart count of the next instance of a container: one more than the last that ran or was reported."""
+    if latest is not None:
+        return latest.restart_count + 1
+    for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for old in reported.get(group) or []:
+            if old["name"] == name:
+                return old.get("restartCount", 0) + bool(old.get("containerID"))
+    return 0
