@@ -142,8 +142,8 @@ class MutatingAdmissionWebhook(_Webhooks):
             raise errors.internal(f"webhook {quote(name)} returned response with patch but not patchType")
         before = attributes.obj
         try:
-            operations = wire.decode(base64.b64decode(response["patch"]))
-            patched = json_patch.apply(_in_version(before, attributes, rt), operations)  # type: ignore[arg-type]
+            operations: Any = wire.decode(base64.b64decode(response["patch"]))
+            patched = json_patch.apply(_in_version(before, attributes, rt), operations)
             target = scheme.definition_of(rt.api_version, rt.kind) if not attributes.subresource else None
             if target is not None:
                 patched = scheme.decode(rt, wire.encode(patched))

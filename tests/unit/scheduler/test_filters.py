@@ -197,7 +197,7 @@ def test_soft_spreading_prefers_the_emptier_zone(zones: World) -> None:
 
 def test_pods_of_one_service_spread_over_hosts_by_default(zones: World) -> None:
     service = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"app": "web"}}}
-    zones.cluster.listers["services"]["default/web"] = service  # type: ignore[index]
+    zones.cluster.listers["services"]["default/web"] = service
     for name in ("a1", "a2", "b1"):
         zones.put(pod(labels={"app": "web"}), on=name)
     assert zones.best(pod(labels={"app": "web"})) == {"b2"}
@@ -244,11 +244,11 @@ def test_an_unbound_immediate_claim_keeps_the_pod_waiting() -> None:
 
 def test_a_bound_volume_ties_the_pod_to_the_nodes_it_reaches(zones: World) -> None:
     claim = _claim("data", volumeName="pv")
-    claim["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}  # type: ignore[index]
+    claim["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
     terms = [{"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["b"]}]}]
     volume = {"metadata": {"name": "pv"}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
-    zones.cluster.listers["persistentvolumeclaims"]["default/data"] = claim  # type: ignore[index]
-    zones.cluster.listers["persistentvolumes"]["pv"] = volume  # type: ignore[index]
+    zones.cluster.listers["persistentvolumeclaims"]["default/data"] = claim
+    zones.cluster.listers["persistentvolumes"]["pv"] = volume
     assert zones.fits(pod(volumes=_with_claim("data"))) == {"b1", "b2"}
 
 
