@@ -129,6 +129,18 @@ def test_what_does_not_stop_is_killed(cluster: Cluster, start: Any) -> None:
     assert 0.4 < time.monotonic() - began < 5
 
 
+def test_a_kill_does_not_ask_and_is_final(cluster: Cluster, start: Any) -> None:
+    start(a=["sh", "-c", "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.1; done"])
+    until(lambda: "up" in cluster.log("a").read_text())
+    answer = control.request(cluster, "kill", "a")
+    assert (answer["state"], answer["pid"], answer["restarts"]) == ("stopped", 0, 0)
+    assert "bye" not in cluster.log("a").read_text()
+    time.sleep(0.3)
+    assert unit(cluster, "a")["state"] == "stopped"
+    assert control.request(cluster, "kill", "a")["state"] == "stopped"
+    assert control.request(cluster, "start", "a")["state"] == "running"
+
+
 def test_stopping_what_backs_off_ends_the_retries(cluster: Cluster, start: Any) -> None:
     start(a=["false"], z=SLEEP)
     until(lambda: unit(cluster, "a")["state"] == "backoff")
