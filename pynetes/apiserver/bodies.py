@@ -51,9 +51,7 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context) -> Obj:
     return obj
 
 
-def decode_as(
-    raw: bytes, target: Any, api_version: str, kind: str, ctx: Context, *, also: tuple[str, ...] = ()
-) -> Obj:
+def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context, *, also: tuple[str, ...] = ()) -> Obj:
     """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed).
 
     `also` names older versions of the same shape that are as good.

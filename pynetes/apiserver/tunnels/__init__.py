@@ -6,7 +6,6 @@ are passed on untouched (`relay`); where kubectl speaks WebSocket and the kubele
 (over `spdy` and `websocket`).
 """
 
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

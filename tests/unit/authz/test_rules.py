@@ -8,8 +8,9 @@ from pynetes.apiserver.authz.rules import breakdown, compact, covers, describe
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=3, unique=True)
 RULES = st.builds(
-    lambda verbs, groups, kinds, names: {"verbs": verbs, "apiGroups": groups, "resources": kinds}
-    | ({"resourceNames": names} if names else {}),
+    lambda verbs, groups, kinds, names: (
+        {"verbs": verbs, "apiGroups": groups, "resources": kinds} | ({"resourceNames": names} if names else {})
+    ),
     WORDS,
     WORDS,
     WORDS,
