@@ -5,6 +5,7 @@ data are the same revision; going back to an old template renews the old revisio
 """
 
 from collections.abc import Container
+from typing import Any
 
 from pynetes.client.client import Client
 from pynetes.controllers.deployment import template_hash
@@ -18,8 +19,21 @@ HASH_LABEL = "controller-revision-hash"
 
 
 def data_of(owner: Obj) -> Obj:
-    """The patch that restores the owner's present template."""
-    return {"spec": {"template": {**meta.deep_copy(owner["spec"]["template"]), "$patch": "replace"}}}
+    """The patch that restores the owner's present template.
+
+    Clients compare it byte by byte with the one they make themselves, so it has the form upstream gave it for years:
+    keys in order, and a creationTimestamp that is null.
+    """
+    template = {**owner["spec"]["template"], "$patch": "replace"}
+    template["metadata"] = {"creationTimestamp": None, **(template.get("metadata") or {})}
+    return {"spec": {"template": _in_order(template)}}
+
+
+def _in_order(value: Any) -> Any:
+    """A copy with every object's keys sorted."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def number(revision: Obj) -> int:
