@@ -62,9 +62,10 @@ class NodeReporter:
     ) -> None:
         self.options = options
         self.capacity = machine.capacity(options.root_dir, options.max_pods)
-        self.allocatable = machine.allocatable(
+        self._own_allocatable = machine.allocatable(
             self.capacity, [options.system_reserved, options.kube_reserved], options.eviction_hard
         )
+        self.allocatable = self._own_allocatable
         self.runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
         self.runtime_version = ""
@@ -262,9 +263,15 @@ class NodeReporter:
             self._events.event(self.reference, "Normal", reason, text)
 
     def make_status(self, old: Obj) -> Obj:
-        """The status as it is now."""
+        """The status as it is now.
+
+        Resources that somebody else put into the capacity (extended resources) are theirs to change; all of what there
+        is of them is for pods.
+        """
+        extended = {name: text for name, text in (old.get("capacity") or {}).items() if name not in self.capacity}
+        self.allocatable = self._own_allocatable | extended
         status: Obj = {
-            "capacity": self.capacity,
+            "capacity": self.capacity | extended,
             "allocatable": self.allocatable,
             "addresses": [
                 *({"type": "InternalIP", "address": address} for address in self._addresses),
@@ -397,8 +404,11 @@ def _essence(status: Obj) -> Obj:
 
 
 def _diff(old: Obj, new: Obj) -> Obj:
-    """A strategic merge patch; addresses are replaced as a whole."""
+    """A strategic merge patch; addresses are replaced as a whole, resources that went are taken out."""
     patch = {key: value for key, value in new.items() if old.get(key) != value}
+    if "allocatable" in patch:
+        gone = {name: None for name in old.get("allocatable") or {} if name not in new["allocatable"]}
+        patch["allocatable"] = new["allocatable"] | gone
     if "addresses" in patch and old.get("addresses"):
         patch["addresses"] = [{"$patch": "replace"}, *new["addresses"]]
     return patch
