@@ -4,7 +4,6 @@ The supervisor reads this table; nothing else knows how a component is started. 
 unit's line is also how that component is run alone: `python -m pynetes.kubelet …`.
 """
 
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,11 +23,6 @@ class Unit:
     arguments: list[str] = field(default_factory=list)
     netns: str = ""
     node: str = ""
-
-    def command_line(self) -> list[str]:
-        """What to type to run this unit alone (in its network namespace, if it has one)."""
-        enter = ["nsenter", f"--net=/run/netns/{self.netns}"] if self.netns else []
-        return [*enter, *(self.command or [sys.executable, "-m", self.module]), *self.arguments]
 
 
 def flags(**values: str | int | Path | list[str] | None) -> list[str]:
