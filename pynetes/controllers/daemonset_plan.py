@@ -8,7 +8,7 @@ from pynetes.controllers import pods
 from pynetes.controllers.deployment_rollout import scaled_value
 from pynetes.controllers.revisions import HASH_LABEL
 from pynetes.controllers.status import key_by_age
-from pynetes.machinery import meta, selectors
+from pynetes.machinery import meta, node_affinity
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.tolerations import untolerated
 
@@ -44,7 +44,7 @@ def should_run(daemons: Obj, node: Obj) -> tuple[bool, bool]:
     spec = daemons["spec"]["template"].get("spec") or {}
     if spec.get("nodeName") and spec["nodeName"] != meta.name(node):
         return False, False
-    if not _fits_affinity(spec, node):
+    if not node_affinity.allows(spec, node):
         return False, False
     mine = tolerations(spec)
     taints = node.get("spec", {}).get("taints") or []
@@ -53,34 +53,15 @@ def should_run(daemons: Obj, node: Obj) -> tuple[bool, bool]:
     return True, True
 
 
-def _fits_affinity(spec: Obj, node: Obj) -> bool:
-    if not (spec.get("nodeSelector") or {}).items() <= meta.labels(node).items():
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or [])
-
-
-def _term_matches(term: Obj, node: Obj) -> bool:
-    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
-    if not expressions and not fields:
-        return False
-    on_labels = selectors.from_node_selector_requirements(expressions)
-    on_fields = selectors.from_node_selector_requirements(fields)
-    return on_labels.matches(meta.labels(node)) and on_fields.matches({"metadata.name": meta.name(node)})
-
-
 def pinned(spec: Obj, node: str) -> Obj:
     """The pod spec with its node affinity narrowed to one node."""
     field_term = [{"key": "metadata.name", "operator": "In", "values": [node]}]
     affinity = meta.deep_copy(spec.get("affinity") or {})
-    node_affinity = affinity.setdefault("nodeAffinity", {})
-    required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    on_nodes = affinity.setdefault("nodeAffinity", {})
+    required = on_nodes.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     # The labels were checked when the node was chosen; the scheduler only has to bring the pod there.
     terms = [{"matchFields": field_term} for _ in (required.get("nodeSelectorTerms") or [None])[:1]]
-    node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
+    on_nodes["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
     return {**spec, "affinity": affinity}
 
 

@@ -1,7 +1,9 @@
 """Whether this node takes a pod that was bound to it.
 
 The scheduler decides with what it knows; a pod bound by hand, or by a scheduler that was too late, is checked again
-where it lands. A rejection ends the pod at once with phase Failed and upstream's reason.
+where it lands. A rejection ends the pod at once with phase Failed and upstream's reason. What is known of the node's
+labels and taints may be older than what the scheduler saw: a rejection that rests on them (`ABOUT_THE_NODE`) counts
+only if it stands against the node as it is now.
 """
 
 import fnmatch
@@ -9,8 +11,9 @@ from collections.abc import Iterable
 
 from pynetes.kubelet import resources, spec
 from pynetes.kubelet.sandbox import normal_sysctl
-from pynetes.machinery import meta, quantity
+from pynetes.machinery import meta, node_affinity, quantity
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.tolerations import no_execute, untolerated
 
 SAFE_SYSCTLS = (
     "kernel.shm_rmid_forced",
@@ -27,19 +30,23 @@ SAFE_SYSCTLS = (
     "net.ipv4.tcp_wmem",
 )
 
+ABOUT_THE_NODE = ("NodeAffinity", "TaintToleration")
+
 Rejection = tuple[str, str]  # reason, message
 
 
 def check(
-    pod: Obj, others: Iterable[Obj], allocatable: dict[str, str], labels: dict[str, str], unsafe_sysctls: list[str]
+    pod: Obj, others: Iterable[Obj], allocatable: dict[str, str], node: Obj, unsafe_sysctls: list[str]
 ) -> Rejection | None:
     """The reason to reject the pod, if there is one; `others` are the pods that run here already."""
     active = [other for other in others if meta.uid(other) != meta.uid(pod)]
     return (
-        _sysctls(pod, unsafe_sysctls)
+        _operating_system(pod)
+        or _sysctls(pod, unsafe_sysctls)
         or _resources(pod, active, allocatable)
-        or _node_selector(pod, labels)
+        or _node_affinity(pod, node)
         or _ports(pod, active)
+        or _taints(pod, node)
     )
 
 
@@ -55,22 +62,27 @@ def under_pressure(pod: Obj, pressures: set[str]) -> Rejection | None:
         )
         if resources.qos_class(pod) != "BestEffort" or tolerated:
             return None
-    return _rejected("Evicted", f"The node had condition: [{' '.join(sorted(pressures))}]. ")
+    return "Evicted", f"The node had condition: [{' '.join(sorted(pressures))}]. "
 
 
-def _rejected(reason: str, message: str) -> Rejection:
-    return reason, f"Pod was rejected: {message}"
+def _operating_system(pod: Obj) -> Rejection | None:
+    if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
+        return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+    if meta.labels(pod).get("kubernetes.io/os", "linux") != "linux":
+        text = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return "PodOSSelectorNodeLabelDoesNotMatch", text
+    return None
 
 
 def _sysctls(pod: Obj, unsafe: list[str]) -> Rejection | None:
     for entry in (pod["spec"].get("securityContext") or {}).get("sysctls") or []:
         name = normal_sysctl(entry["name"])
         if name not in SAFE_SYSCTLS and not any(fnmatch.fnmatchcase(name, pattern) for pattern in unsafe):
-            return _rejected("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
+            return "SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted'
         if name.startswith("net.") and spec.host_network(pod):
-            return _rejected("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled')
+            return "SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled'
         if name.startswith(("kernel.", "fs.mqueue.")) and pod["spec"].get("hostIPC"):
-            return _rejected("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host ipc enabled')
+            return "SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host ipc enabled'
     return None
 
 
@@ -78,29 +90,36 @@ def _resources(pod: Obj, others: list[Obj], allocatable: dict[str, str]) -> Reje
     limit = int(allocatable.get("pods", "110"))
     if len(others) + 1 > limit:
         text = f"Node didn't have enough resource: pods, requested: 1, used: {len(others)}, capacity: {limit}"
-        return _rejected("OutOfpods", text)
+        return "OutOfpods", text
     if meta.is_deleting(pod):
         return None
-    for name in ("cpu", "memory", "ephemeral-storage"):
+    for name, there in allocatable.items():
         milli = name == "cpu"
         wanted, _ = resources.total(pod, "requests", name, milli)
-        if not wanted or name not in allocatable:
+        if not wanted or name == "pods":
             continue
         used = sum(resources.total(other, "requests", name, milli)[0] for other in others)
-        there = quantity.milli(allocatable[name]) if milli else quantity.value(allocatable[name])
-        if wanted + used > there:
-            numbers = f"requested: {wanted}, used: {used}, capacity: {there}"
-            return _rejected(f"OutOf{name}", f"Node didn't have enough resource: {name}, {numbers}")
+        capacity = quantity.milli(there) if milli else quantity.value(there)
+        if wanted + used > capacity:
+            numbers = f"requested: {wanted}, used: {used}, capacity: {capacity}"
+            return f"OutOf{name}", f"Node didn't have enough resource: {name}, {numbers}"
     return None
 
 
-def _node_selector(pod: Obj, labels: dict[str, str]) -> Rejection | None:
-    wanted = pod["spec"].get("nodeSelector") or {}
-    if labels and any(labels.get(key) != value for key, value in wanted.items()):
-        return _rejected(
-            "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-        )
-    return None
+def _node_affinity(pod: Obj, node: Obj) -> Rejection | None:
+    if node_affinity.allows(pod["spec"], node):
+        return None
+    return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+
+
+def _taints(pod: Obj, node: Obj) -> Rejection | None:
+    if spec.is_static(pod) or not untolerated(pod["spec"].get("tolerations") or [], no_execute(node), ["NoExecute"]):
+        return None
+    return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+
+
+def _predicate(name: str, text: str) -> Rejection:
+    return name, f"Predicate {name} failed: {text}"
 
 
 def _ports(pod: Obj, others: list[Obj]) -> Rejection | None:
@@ -109,8 +128,7 @@ def _ports(pod: Obj, others: list[Obj]) -> Rejection | None:
         for other_protocol, other_address, other_number in taken:
             same = (protocol, number) == (other_protocol, other_number)
             if same and (address == other_address or "0.0.0.0" in (address, other_address)):
-                text = "node(s) didn't have free ports for the requested pod ports"
-                return _rejected("NodePorts", f"Predicate NodePorts failed: {text}")
+                return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
 

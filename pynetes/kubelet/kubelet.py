@@ -172,11 +172,18 @@ class Kubelet:
             if worker.finished is None and not spec.is_terminal(worker.status) and worker.uid != uid
         ]
 
-    def _admit(self, pod: Obj) -> admission.Rejection | None:
+    async def _admit(self, pod: Obj) -> admission.Rejection | None:
+        rejection = self._check(pod)
+        if rejection is not None and rejection[0] in admission.ABOUT_THE_NODE:
+            await self.node.look()
+            rejection = self._check(pod)
+        return rejection
+
+    def _check(self, pod: Obj) -> admission.Rejection | None:
         others = self._neighbours(meta.uid(pod))
         unsafe = self.options.allowed_unsafe_sysctls
         return admission.under_pressure(pod, self.pressures) or admission.check(
-            pod, others, self.node.allocatable, self.node.labels, unsafe
+            pod, others, self.node.allocatable, self.node.node, unsafe
         )
 
     # What the workers are told

@@ -69,7 +69,11 @@ class NodeReporter:
         self.runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
         self.runtime_version = ""
-        self.node: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": options.node_name}}
+        self.node: Obj = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": options.node_name, "labels": self._labels()},
+        }
         self._client = client
         self._runtime = runtime
         self._events = events
@@ -83,7 +87,6 @@ class NodeReporter:
         self._images: list[Obj] = []
         self._runtime_handlers: list[Obj] = []
         self._features: Obj = {}
-        self.labels: dict[str, str] = {}
 
     @property
     def reference(self) -> Obj:
@@ -94,6 +97,11 @@ class NodeReporter:
     def poke(self) -> None:
         """Something in the status may have changed."""
         self._changed.set()
+
+    async def look(self) -> None:
+        """Take the node as the API has it now, if the API can be reached."""
+        with contextlib.suppress(StatusError, Unreachable):
+            self.node = await self._client.get("nodes", self.options.node_name)
 
     async def run(self) -> None:
         """For ever."""
@@ -205,10 +213,10 @@ class NodeReporter:
                 raise
             await self._create()
             return
+        self.node = node
         wanted = self._labels()
-        self.labels = meta.labels(node)
-        if any(self.labels.get(key) != value for key, value in wanted.items()):
-            await self._client.patch("nodes", self.options.node_name, {"metadata": {"labels": wanted}})
+        if not wanted.items() <= meta.labels(node).items():
+            self.node = await self._client.patch("nodes", self.options.node_name, {"metadata": {"labels": wanted}})
 
     async def _create(self) -> None:
         """A new node carries its whole status from the beginning."""
@@ -224,8 +232,7 @@ class NodeReporter:
             "spec": {"taints": taints} if taints else {},
             "status": self.make_status({}),
         }
-        created = await self._client.create("nodes", node)
-        self.labels = meta.labels(created)
+        self.node = await self._client.create("nodes", node)
         self._events.event(self.reference, "Normal", "Starting", "Starting kubelet.")
         self._tell_changes({}, node["status"])
 
@@ -242,7 +249,6 @@ class NodeReporter:
 
     async def _write_status(self) -> None:
         node = await self._client.get("nodes", self.options.node_name)
-        self.labels = meta.labels(node)
         old = node.get("status") or {}
         self._images = await self._list_images()
         new = self.make_status(old)

@@ -1,6 +1,6 @@
 """What a pod worker may use of its node: the services and settings that all pods share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class NodeContext:
     memory_capacity: int
     allocatable: Callable[[], dict[str, str]]
     network_problem: Callable[[], str]  # empty when the runtime's network is ready
-    admit: Callable[[Obj], tuple[str, str] | None]  # reason and message of a rejection
+    admit: Callable[[Obj], Awaitable[tuple[str, str] | None]]  # reason and message of a rejection
     neighbours: Callable[[str], list[Obj]]  # the pods that run here, but for the one with this uid
     runtime_name: str = "containerd"
     crash_backoff: Backoff = field(default_factory=Backoff)

@@ -67,6 +67,7 @@ class PodWorker:
         self.status: Obj = dict(pod.get("status") or {})
         self.gone = False  # the API has no such object any more
         self.finished: tuple[str, str, str] | None = None
+        self.rejection: tuple[str, str] | None = None
         self.ended: dict[str, asyncio.Event] = {}  # container id → its end, for those who follow its log
         self._over = spec.is_terminal(self.status)
         self._grace: float | None = None
@@ -124,7 +125,7 @@ class PodWorker:
         self._terminate(max(spec.grace_period(last), 1.0))
 
     def finish(self, phase: str, reason: str, message: str, grace: float | None = None) -> None:
-        """End the pod for a reason of the node's own: evicted, rejected, past its deadline."""
+        """End the pod for a reason of the node's own: rejected, evicted, past its deadline."""
         if self.finished is None and not self._over:
             self.finished = (phase, reason, message)
             self._over = True
@@ -218,10 +219,10 @@ class PodWorker:
         if meta.is_deleting(self.pod):
             self._terminate(max(spec.grace_period(self.pod), 1.0))
         if not self.view.containers and not self._over and not self.view.sandboxes:
-            rejection = self.node.admit(self.pod)
-            if rejection is not None:
-                self.launcher.pod_event("Warning", *rejection)
-                self.finish("Failed", *rejection)
+            self.rejection = await self.node.admit(self.pod)
+            if self.rejection is not None:
+                self.launcher.pod_event("Warning", *self.rejection)
+                self.finish("Failed", *self.rejection)
         while not self._over and not self._interrupt.is_set():
             self._wake.clear()
             delay = await self._interruptible(self._sync())
@@ -496,6 +497,7 @@ class PodWorker:
             runtime_name=self.node.runtime_name,
             terminal=terminal,
             finished=self.finished,
+            rejection=self.rejection,
             disruption=self._disruption,
             resizing=self.resizer.condition,
             applied=self.resizer.applied,

@@ -39,7 +39,10 @@ class Facts:
     host_ips: list[str]
     runtime_name: str = "containerd"
     terminal: bool = False  # every container has ended for good
-    finished: tuple[str, str, str] | None = None  # phase, reason, message that were decided (evicted, rejected)
+    finished: tuple[str, str, str] | None = (
+        None  # phase, reason, message that were decided (evicted, past its deadline)
+    )
+    rejection: tuple[str, str] | None = None  # reason, message of a node that did not take the pod
     disruption: str = ""  # why the node ended the pod, if it did
     resizing: tuple[str, str, str] | None = None  # condition, reason and message of a resize under way
     applied: Callable[[Container], Obj | None] = lambda container: None  # the resources in force
@@ -48,6 +51,10 @@ class Facts:
 def make_status(facts: Facts) -> Obj:
     """The whole of `status`."""
     pod = facts.pod
+    if facts.rejection is not None:
+        return _rejected(facts, *facts.rejection)
+    if spec.is_terminal(facts.old) and not facts.old.get("containerStatuses") and not facts.view.containers:
+        return facts.old  # an earlier kubelet rejected it
     status: Obj = {"observedGeneration": pod["metadata"].get("generation", 0)}
     if not status["observedGeneration"]:
         del status["observedGeneration"]
@@ -78,6 +85,18 @@ def make_status(facts: Facts) -> Obj:
     status["startTime"] = facts.old.get("startTime") or clock.timestamp()
     status |= _addresses(facts)
     return status
+
+
+def _rejected(facts: Facts, reason: str, message: str) -> Obj:
+    """The status of a pod that this node does not take: it has no containers, and no conditions."""
+    return {
+        "observedGeneration": facts.pod["metadata"].get("generation", 1),
+        "phase": "Failed",
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+        "qosClass": qos_class(facts.pod),
+        "startTime": facts.old.get("startTime") or clock.timestamp(),
+    }
 
 
 # Containers

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pynetes.machinery import clock
+from pynetes.machinery import clock, meta
 from pynetes.testing.node import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, state
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -368,6 +368,19 @@ async def test_a_pod_that_does_not_fit_is_rejected(node: Node) -> None:
         "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000000"
     )
     await node.delete("toobig")
+
+
+async def test_a_label_that_the_scheduler_saw_first_counts(node: Node) -> None:
+    """The kubelet looks at its own object every ten seconds; a pod may be there for a label set just now."""
+    [name] = [meta.name(found) for found in (await node.client.list("nodes")).items]
+    await node.client.patch("nodes", name, {"metadata": {"labels": {"disk": "ssd"}}})
+    await node.create(make_pod("labelled", "sleep", "3600", nodeSelector={"disk": "ssd"}))
+    await node.wait("labelled", is_ready)
+    await node.create(make_pod("elsewhere", "sleep", "3600", nodeSelector={"disk": "tape"}))
+    pod = await node.wait("elsewhere", lambda pod: pod["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "NodeAffinity" and "containerStatuses" not in pod["status"]
+    await node.delete("elsewhere")
+    await node.delete("labelled")
 
 
 async def test_an_ephemeral_container_joins_a_running_pod(node: Node) -> None:

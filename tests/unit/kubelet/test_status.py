@@ -169,3 +169,14 @@ def test_a_reason_that_went_is_removed_from_a_condition() -> None:
     known = {"conditions": [{"type": "Ready", "status": "False", "reason": "R", "message": "M"}]}
     patch = status_patch(known, {"conditions": [{"type": "Ready", "status": "True"}]})
     assert patch["conditions"] == [{"reason": None, "message": None, "type": "Ready", "status": "True"}]
+
+
+def test_a_rejected_pod_says_why_and_shows_no_containers() -> None:
+    found = status(pod(), PodView(), rejection=("OutOfcpu", "too much"))
+    assert {key: found[key] for key in ("phase", "reason", "message")} == {
+        "phase": "Failed",
+        "reason": "OutOfcpu",
+        "message": "Pod was rejected: too much",
+    }
+    assert "containerStatuses" not in found and "conditions" not in found
+    assert status(pod(), PodView(), old=found, terminal=True) == found
