@@ -78,7 +78,7 @@ class StatefulSetStrategy(workload.WorkloadStrategy):
         start = (spec.get("ordinals") or {}).get("start")
         errors.non_negative("spec.ordinals.start", start)
         workload.selector_and_template(errors, spec, "statefulset")
-        workload.template(errors, spec, "StatefulSet")
+        workload.template(errors, _with_claims(spec), "StatefulSet")
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         after = {field: value for field, value in printing.spec(new).items() if field not in MUTABLE}
@@ -125,6 +125,17 @@ class StatefulSetStrategy(workload.WorkloadStrategy):
             printing.age(obj),
             *printing.containers(printing.template_spec(obj)),
         ]
+
+
+def _with_claims(spec: Obj) -> Obj:
+    """The spec as its pods will see it: a claim template is a volume that containers may mount."""
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    volumes = pod.get("volumes") or []
+    named = {volume.get("name") for volume in volumes}
+    claims = [meta.name(claim) for claim in spec.get("volumeClaimTemplates") or [] if meta.name(claim) not in named]
+    made = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims if claim]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": [*volumes, *made]}}}
 
 
 def _strategy(errors: Errors, strategy: Obj) -> None:

@@ -218,6 +218,18 @@ def test_the_selector_is_fixed(create, update, resource):
     ]
 
 
+def test_containers_of_a_stateful_set_mount_its_claim_templates(create):
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    container = {"name": "c", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}
+    wanted = workload({"containers": [container]}, serviceName="s", volumeClaimTemplates=[claim])
+    result = create("statefulsets", wanted)
+    assert result.errors == []
+    assert "volumes" not in result.obj["spec"]["template"]["spec"]
+    other = {**wanted["spec"], "volumeClaimTemplates": []}
+    path = "spec.template.spec.containers[0].volumeMounts[0].name"
+    assert create("statefulsets", {"spec": other}).errors == [f'{path}: Not found: "data"']
+
+
 def test_a_stateful_set_changes_only_in_some_fields(create, update):
     stored = create("statefulsets", workload(serviceName="s")).obj
     assert update("statefulsets", stored, lambda o: o["spec"].update(replicas=3)).errors == []
