@@ -141,8 +141,7 @@ def status(errors: Errors, new: Obj, old: Obj) -> None:
         errors.check("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
     if before.get("qosClass") and after.get("qosClass") and before["qosClass"] != after["qosClass"]:
         errors.invalid("status.qosClass", after["qosClass"], "field is immutable")
-    policies = {each.get("name"): each.get("restartPolicy") for each in old_spec.get("containers") or []}
-    _terminated_stays(errors, after, before, policies, old_spec.get("restartPolicy") or "Always")
+    _terminated_stays(errors, after, before, old_spec)
     for index, condition in enumerate(after.get("conditions") or []):
         kind = condition.get("type", "")
         if "." in kind or "/" in kind:
@@ -151,20 +150,35 @@ def status(errors: Errors, new: Obj, old: Obj) -> None:
         errors.check(f"status.podIPs[{index}]", each.get("ip", ""), names.ip(each.get("ip", "")))
 
 
-def _terminated_stays(
-    errors: Errors, after: Obj, before: Obj, policies: dict[str | None, str | None], default: str
-) -> None:
-    """A container that ended for good cannot come back to life."""
+def _terminated_stays(errors: Errors, after: Obj, before: Obj, spec: Obj) -> None:
+    """A container that ended for good cannot come back to life; one that its rules restart can (KEP-5307, KEP-5532)."""
+    containers = {each.get("name"): each for each in spec.get("containers") or []}
+    if any(_restarts_all(each) for each in [*containers.values(), *(spec.get("initContainers") or [])]):
+        return
     now = {each.get("name"): each for each in after.get("containerStatuses") or []}
     for index, each in enumerate(before.get("containerStatuses") or []):
         ended = (each.get("state") or {}).get("terminated")
-        policy = policies.get(each.get("name")) or default
-        if ended is None or policy == "Always" or (policy == "OnFailure" and ended.get("exitCode", 0) != 0):
+        default = spec.get("restartPolicy") or "Always"
+        if ended is None or _restarts(containers.get(each.get("name")) or {}, default, ended.get("exitCode", 0)):
             continue
         current = now.get(each.get("name"))
         if current is not None and (current.get("state") or {}).get("terminated") is None:
             path = f"status.containerStatuses[{index}].state"
             errors.forbidden(path, "may not be transitioned to non-terminated state")
+
+
+def _restarts_all(container: Obj) -> bool:
+    return any(rule.get("action") == "RestartAllContainers" for rule in container.get("restartPolicyRules") or [])
+
+
+def _restarts(container: Obj, default: str, code: int) -> bool:
+    """Whether a container that ended with `code` is started again: the first rule that fits, else the policy."""
+    for rule in container.get("restartPolicyRules") or []:
+        codes = rule.get("exitCodes") or {}
+        if (code in (codes.get("values") or [])) == (codes.get("operator") == "In"):
+            return rule.get("action") == "Restart"
+    policy = container.get("restartPolicy") or default
+    return policy == "Always" or (policy == "OnFailure" and code != 0)
 
 
 # Subresources.

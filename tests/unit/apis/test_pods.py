@@ -391,6 +391,19 @@ def test_a_container_that_ended_for_good_stays_ended(update, create):
     ]
 
 
+@pytest.mark.parametrize("action", ["Restart", "RestartAllContainers"])
+def test_a_container_that_its_rules_restart_comes_back(update, create, action):
+    rule = {"action": action, "exitCodes": {"operator": "In", "values": [42]}}
+    container = {"name": "c", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    stored = create("pods", pod(restartPolicy="Never", containers=[container])).obj
+    stored["status"]["containerStatuses"] = [{"name": "c", "state": {"terminated": {"exitCode": 42}}}]
+
+    def revive(p):
+        p["status"]["containerStatuses"][0]["state"] = {"running": {}}
+
+    assert update("pods", stored, revive, "status").errors == []
+
+
 def test_ephemeral_containers_are_added_never_changed(update, stored):
     new = {"name": "debug", "image": "i"}
 
