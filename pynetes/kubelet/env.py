@@ -5,16 +5,20 @@ Service variables first, then `envFrom` in order, then `env` in order, each able
 """
 
 import base64
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pynetes.kubelet import fields
+from pynetes.kubelet import env_file, fields
 from pynetes.kubelet.expansion import expand
 from pynetes.kubelet.sources import MissingObject
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
+
+log = logging.getLogger(__name__)
 
 MASTER_SERVICES = {("default", "kubernetes")}
 _RELAXED_NAME = re.compile(r"^[\x20-\x3c\x3e-\x7e]+$")  # any printable ASCII but "=" (KEP-4369)
@@ -36,6 +40,7 @@ class PodFacts:
     allocatable: dict[str, str]
     services: Iterable[Obj]
     get: GetObject
+    volume_path: Callable[[str], Path | None] = lambda name: None  # where the pod's volume of this name is
 
 
 @dataclass(slots=True)
@@ -102,7 +107,26 @@ async def _value(
         return await _key(facts.get, "configmaps", "ConfigMap", namespace, reference)
     if reference := source.get("secretKeyRef"):
         return await _key(facts.get, "secrets", "Secret", namespace, reference)
+    if reference := source.get("fileKeyRef"):
+        return _from_file(facts.volume_path, reference)
     return ""
+
+
+def _from_file(volume_path: Callable[[str], Path | None], reference: Obj) -> str | None:
+    volume, path, key = reference["volumeName"], reference["path"], reference["key"]
+    root = volume_path(volume)
+    if root is None:
+        raise ConfigError(f'cannot find the volume "{volume}" referenced by FileKeyRef')
+    try:
+        value = env_file.read(root, path, key)
+    except env_file.EnvFileError as error:
+        log.warning("volume %s, %s: %s", volume, path, error)
+        raise ConfigError("couldn't parse env file") from None
+    if value:
+        return value
+    if reference.get("optional"):
+        return None
+    raise ConfigError(f'environment variable key "{key}" not found in file "{path}"')
 
 
 def _field(facts: PodFacts, path: str) -> str:

@@ -196,6 +196,7 @@ class Launcher:
             allocatable=self.node.allocatable(),
             services=self.node.services.list(),
             get=self.volumes.context.get,
+            volume_path=self.volumes.path_of,
         )
         environment = await make_environment(container, facts)
         for where, keys in environment.skipped:

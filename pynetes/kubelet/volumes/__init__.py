@@ -1,5 +1,7 @@
 """The volumes of a pod: one module per kind, and `PodVolumes`, which looks after all of one pod's."""
 
+from pathlib import Path
+
 from pynetes.kubelet.volumes.base import Volume, VolumeContext, VolumeError
 from pynetes.kubelet.volumes.claim import ClaimVolume
 from pynetes.kubelet.volumes.config_map import ConfigMapVolume
@@ -62,6 +64,10 @@ class PodVolumes:
     def ready(self) -> bool:
         """Whether every volume is set up."""
         return not self._unknown and self._ready >= set(self.volumes)
+
+    def path_of(self, name: str) -> Path | None:
+        """Where the volume called `name` is, if the pod has one and it is set up."""
+        return self.volumes[name].path if name in self._ready else None
 
     def update_pod(self, pod: Obj) -> list[Volume]:
         """Take the changed pod; returns the volumes that show it."""
