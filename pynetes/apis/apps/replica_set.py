@@ -5,11 +5,9 @@ from typing import Any, ClassVar
 from pynetes.apis import printing
 from pynetes.apis.apps import workload
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import pod_defaults
+from pynetes.apis.core import pod_defaults, replicas_table
 from pynetes.apis.core.pod_defaults import fill
-from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import ScaleSpec
-from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
 
@@ -18,16 +16,7 @@ class ReplicaSetStrategy(workload.WorkloadStrategy):
 
     initial_status: ClassVar[Obj] = {"replicas": 0}
     scale = ScaleSpec()
-    columns = (
-        printing.NAME,
-        column("Desired", "integer", "How many pods there should be."),
-        column("Current", "integer", "How many pods there are."),
-        column("Ready", "integer", "How many of them are ready."),
-        printing.AGE,
-        wide("Containers", description="The names of the template's containers."),
-        wide("Images", description="The images of the template's containers."),
-        wide("Selector", description="Which pods it controls."),
-    )
+    columns = replicas_table.COLUMNS
 
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})
@@ -57,16 +46,7 @@ class ReplicaSetStrategy(workload.WorkloadStrategy):
         )
 
     def row(self, obj: Obj) -> list[Any]:
-        spec, status = printing.spec(obj), printing.status(obj)
-        return [
-            meta.name(obj),
-            spec.get("replicas", 0),
-            status.get("replicas", 0),
-            status.get("readyReplicas", 0),
-            printing.age(obj),
-            *printing.containers(printing.template_spec(obj)),
-            printing.label_selector(spec.get("selector")),
-        ]
+        return replicas_table.row(obj, printing.label_selector(printing.spec(obj).get("selector")))
 
     def selectable(self, obj: Obj) -> dict[str, str]:
         return {"status.replicas": str(printing.status(obj).get("replicas", 0))}

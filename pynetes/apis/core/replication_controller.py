@@ -4,10 +4,8 @@ from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import pod_defaults, pod_validation, pod_warnings
-from pynetes.apis.printing import column, wide
+from pynetes.apis.core import pod_defaults, pod_validation, pod_warnings, replicas_table
 from pynetes.apis.strategy import ScaleSpec, Strategy
-from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
 
@@ -18,16 +16,7 @@ class ReplicationControllerStrategy(Strategy):
     default_propagation = "Orphan"
     initial_status: ClassVar[Obj] = {"replicas": 0}
     scale = ScaleSpec()
-    columns = (
-        printing.NAME,
-        column("Desired", "integer", "How many pods there should be."),
-        column("Current", "integer", "How many pods there are."),
-        column("Ready", "integer", "How many of them are ready."),
-        printing.AGE,
-        wide("Containers", description="The names of the template's containers."),
-        wide("Images", description="The images of the template's containers."),
-        wide("Selector", description="Which pods it controls."),
-    )
+    columns = replicas_table.COLUMNS
 
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})
@@ -64,16 +53,7 @@ class ReplicationControllerStrategy(Strategy):
         return pod_warnings.pod_names(obj) + pod_warnings.for_template(template, "spec.template")
 
     def row(self, obj: Obj) -> list[Any]:
-        spec, status = printing.spec(obj), printing.status(obj)
-        return [
-            meta.name(obj),
-            spec.get("replicas", 0),
-            status.get("replicas", 0),
-            status.get("readyReplicas", 0),
-            printing.age(obj),
-            *printing.containers(printing.template_spec(obj)),
-            printing.label_set(spec.get("selector")),
-        ]
+        return replicas_table.row(obj, printing.label_set(printing.spec(obj).get("selector")))
 
     def selectable(self, obj: Obj) -> dict[str, str]:
         return {"status.replicas": str(printing.status(obj).get("replicas", 0))}

@@ -1,14 +1,13 @@
 """A real server for each module, and a namespace of its own for each test."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
 
 from pynetes.client.client import Client
 from pynetes.machinery.errors import StatusError
-from pynetes.testing.apiserver import RunningApiServer, running_apiserver
+from pynetes.testing.apiserver import RunningApiServer
 
 Obj = dict[str, Any]
 
@@ -46,12 +45,6 @@ async def refused(call: Any) -> StatusError:
     except StatusError as error:
         return error
     raise AssertionError(f"was not refused: {answer}")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[RunningApiServer]:
-    async with running_apiserver() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")

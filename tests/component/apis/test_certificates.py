@@ -2,13 +2,10 @@
 
 import base64
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from pynetes.testing.apiserver import RunningApiServer, running_apiserver
 from pynetes.testing.rest import Rest
 from tests.unit.apis.test_certificates import certificate_pem, request_pem
 
@@ -16,18 +13,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 Obj = dict[str, Any]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[RunningApiServer]:
-    async with running_apiserver() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def admin(server: RunningApiServer) -> AsyncIterator[Rest]:
-    async with Rest.open(server) as rest:
-        yield rest
 
 
 def csr(**spec: Any) -> Obj:

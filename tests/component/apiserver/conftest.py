@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from pynetes.testing.apiserver import RunningApiServer, running_apiserver
+from pynetes.testing.apiserver import RunningApiServer
 
 Obj = dict[str, Any]
 
@@ -86,12 +86,6 @@ class Http:
                 if len(lines) == count:
                     break
         return lines
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[RunningApiServer]:
-    async with running_apiserver() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -4,21 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from pynetes.testing.apiserver import RunningApiServer, running_apiserver
+from pynetes.testing.apiserver import RunningApiServer
 from pynetes.testing.rest import Rest
 from tests.component.tunnels.fake_kubelet import FakeKubelet, running_kubelet
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[RunningApiServer]:
-    async with running_apiserver() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def admin(server: RunningApiServer) -> AsyncIterator[Rest]:
-    async with Rest.open(server) as rest:
-        yield rest
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -1,4 +1,4 @@
-"""One API server for each module, and its administrator."""
+"""One API server for each module, and its administrator; folders with other needs have fixtures of their own."""
 
 from collections.abc import AsyncIterator
 
