@@ -19,6 +19,7 @@ from pynetes.kubelet.observed import Container, PodView, Sandbox
 from pynetes.kubelet.sandbox import SandboxSettings, log_directory, sandbox_config
 from pynetes.kubelet.sources import MissingObject
 from pynetes.kubelet.volumes import PodVolumes
+from pynetes.kubelet.volumes.image import ImageVolume
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
@@ -133,6 +134,7 @@ class Launcher:
         if self._config is None:
             self._config = self._sandbox_config(sandbox.attempt, cgroup)
         try:
+            await self._image_volumes(container)
             image = await self.node.images.ensure(self.pod, container, event, self._pull_secrets, self._config)
         except ImageError as error:
             event("Warning", "Failed", f"Error: {error.reason}")
@@ -226,6 +228,20 @@ class Launcher:
         if target is None or not target.running:
             raise ConfigError(f"unable to find target container {name}")
         return target.id
+
+    async def _image_volumes(self, container: Obj) -> None:
+        """Pull and mount the images that the container mounts; raises ImageError."""
+        for name in [mount["name"] for mount in container.get("volumeMounts") or []]:
+            volume = self.volumes.volumes.get(name)
+            if not isinstance(volume, ImageVolume) or volume.mounted:
+                continue
+            wanted = {"image": volume.reference, "imagePullPolicy": volume.source.get("pullPolicy")}
+            image = await self.node.images.ensure(self.pod, wanted, self.pod_event, self._pull_secrets, self._config)
+            try:
+                await volume.mount(self.node.runtime, image.id)
+            except (CriError, OSError) as error:
+                text = error.details if isinstance(error, CriError) else str(error)
+                raise ImageError("CreateContainerError", f"failed to mount image volume: {text}") from None
 
     async def _pull_secrets(self) -> list[Obj]:
         found, missing = [], []

@@ -103,6 +103,7 @@ class PodWorker:
             request_token=self.node.request_token,
             allocatable=self.node.allocatable,
             refresh_at=refresh_at,
+            runtime=self.node.runtime,
         )
 
     # What happens to the pod from outside; none of these waits

@@ -8,7 +8,7 @@ Only message classes are made: `client.py` names the methods itself, so no servi
 import sys
 from pathlib import Path
 
-PROTOS = ("cri.proto", "containerd_events.proto")
+PROTOS = ("cri.proto", "containerd_events.proto", "containerd_snapshots.proto")
 
 
 def generate(target: Path) -> None:

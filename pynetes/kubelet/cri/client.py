@@ -7,7 +7,7 @@ call raises `CriError`, whose text is the runtime's own: it ends up in events an
 
 import math
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from pynetes._generated import cri_pb2 as cri
@@ -207,6 +207,11 @@ class Cri:
         request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image))
         response = await self._call(IMAGES + "ImageStatus", request, cri.ImageStatusResponse)
         return response.image if response.HasField("image") else None
+
+    async def image_info(self, image: str) -> Mapping[str, str]:
+        """What the runtime knows of an image beyond CRI: JSON texts under names of its own."""
+        request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image), verbose=True)
+        return (await self._call(IMAGES + "ImageStatus", request, cri.ImageStatusResponse)).info
 
     async def pull_image(self, image: str, auth: dict[str, str] | None, sandbox_config: Any) -> str:
         """Pull an image with the credentials of `auth`; returns its id."""

@@ -8,6 +8,7 @@ from pynetes.kubelet.volumes.config_map import ConfigMapVolume
 from pynetes.kubelet.volumes.downward_api import DownwardApiVolume
 from pynetes.kubelet.volumes.empty_dir import EmptyDirVolume
 from pynetes.kubelet.volumes.host_path import HostPathVolume
+from pynetes.kubelet.volumes.image import ImageVolume
 from pynetes.kubelet.volumes.projected import ProjectedVolume
 from pynetes.kubelet.volumes.secret import SecretVolume
 from pynetes.machinery.meta import Obj
@@ -20,6 +21,7 @@ KINDS: dict[str, type[Volume]] = {
     "emptyDir": EmptyDirVolume,
     "ephemeral": ClaimVolume,
     "hostPath": HostPathVolume,
+    "image": ImageVolume,
     "persistentVolumeClaim": ClaimVolume,
     "projected": ProjectedVolume,
     "secret": SecretVolume,

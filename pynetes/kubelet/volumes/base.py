@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pynetes.kubelet import mounts
+from pynetes.kubelet.cri.client import Cri
 from pynetes.kubelet.volumes import atomic
 from pynetes.kubelet.volumes.atomic import Entry
 from pynetes.machinery import meta
@@ -34,6 +35,7 @@ class VolumeContext:
     request_token: Callable[[Obj, str, int], Awaitable[Obj]]  # pod, audience, seconds → TokenRequest status
     allocatable: Callable[[], dict[str, str]]
     refresh_at: Callable[[str, float], None]  # volume name, clock.time() when it wants to be refreshed
+    runtime: Cri | None = None
 
     @property
     def namespace(self) -> str:

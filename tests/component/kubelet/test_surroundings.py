@@ -4,7 +4,7 @@ import pytest
 
 from pynetes.machinery import clock
 from pynetes.machinery.meta import Obj
-from pynetes.testing.node import BUSYBOX, Node, is_ready, make_pod
+from pynetes.testing.node import BUSYBOX, Node, is_ready, make_pod, state
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -132,6 +132,22 @@ async def test_sub_paths(node: Node) -> None:
     await node.exec(pod, "sh", "-c", "echo x > /part/f")
     assert await node.exec(pod, "cat", "/whole/sub/made/f") == "x\n"
     await node.delete("subpath")
+
+
+async def test_the_files_of_an_image(node: Node) -> None:
+    image = {"reference": BUSYBOX, "pullPolicy": "IfNotPresent"}
+    nowhere = {"reference": "127.0.0.1:1/nothing:1", "pullPolicy": "Never"}
+    pod = make_pod("image", "sleep", "3600", volumes=[{"name": "i", "image": image}])
+    mounts = ({"name": "i", "mountPath": "/i"}, {"name": "i", "mountPath": "/part", "subPath": "bin"})
+    pod = await run(node, mounted(pod, *mounts))
+    listing = await node.exec(pod, "ls", "/i/bin")
+    assert "busybox" in listing and await node.exec(pod, "ls", "/part") == listing
+    assert "Read-only file system" in await node.exec(pod, "sh", "-c", "touch /i/x 2>&1 || true")
+    await node.delete("image")
+    broken = make_pod("noimage", "sleep", "1", volumes=[{"name": "i", "image": nowhere}])
+    await node.create(mounted(broken, {"name": "i", "mountPath": "/i"}))
+    await node.wait("noimage", lambda pod: state(pod).get("waiting", {}).get("reason") == "ErrImageNeverPull")
+    await node.delete("noimage")
 
 
 async def test_host_path_types(node: Node) -> None:
