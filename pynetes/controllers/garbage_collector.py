@@ -228,22 +228,22 @@ class GarbageCollector(Controller):
         """The owner as the API server has it now."""
         rt = self._resource(reference["apiVersion"], reference["kind"])
         namespace = meta.namespace(obj) if rt.namespaced else ""
+        known = self.graph.get(reference["uid"])
+        if known is not None and known.obj is not None and meta.namespace(known.obj) not in ("", meta.namespace(obj)):
+            self.events.event(
+                obj,
+                "Warning",
+                "OwnerRefInvalidNamespace",
+                f"ownerRef [{reference['apiVersion']}/{reference['kind']}, namespace: {meta.namespace(obj)}, "
+                f"name: {reference['name']}, uid: {reference['uid']}] does not exist in namespace "
+                f'"{meta.namespace(obj)}"',
+            )
         if rt.namespaced and not namespace:
             raise NamespacedOwner(f"{meta.name(obj)} is cluster-scoped, its owner {reference['name']} is not")
         if (reference["uid"], namespace) in self._absent:
             return None
         owner = await self._live(rt, reference["name"], namespace, reference["uid"])
         if owner is None:
-            known = self.graph.get(reference["uid"])
-            if known is not None and known.obj is not None and meta.namespace(known.obj) != namespace:
-                self.events.event(
-                    obj,
-                    "Warning",
-                    "OwnerRefInvalidNamespace",
-                    f"ownerRef [{reference['apiVersion']}/{reference['kind']}, namespace: {namespace}, "
-                    f"name: {reference['name']}, uid: {reference['uid']}] does not exist in namespace "
-                    f'"{namespace}"',
-                )
             self._remember_absent(reference["uid"], namespace)
         return owner
 

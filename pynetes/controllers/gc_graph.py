@@ -73,6 +73,24 @@ def blocks(obj: Obj, owner_uid: str) -> bool:
     return any(ref["uid"] == owner_uid and ref.get("blockOwnerDeletion") for ref in meta.owner_references(obj))
 
 
+def _names(node: Node, reference: Obj, owner: Node) -> bool:
+    """Whether the reference in `node` leads to `owner`, as far as is known, or has no more than its UID."""
+    if owner.obj is None or owner.resource is None:
+        place, namespaced = owner.reference, True
+    else:
+        metadata = owner.obj["metadata"]
+        place = Reference("", owner.resource.kind, metadata.get("namespace", ""), metadata["name"])
+        namespaced = bool(place.namespace)
+    if place is None or (place.kind, place.name) != (reference["kind"], reference["name"]):
+        return False
+    return not namespaced or place.namespace == meta.namespace(node.obj or {})
+
+
+def _owned(node: Node, owner: Node) -> bool:
+    """Whether the reference by which `node` claims `owner` leads to it."""
+    return all(_names(node, reference, owner) for reference in node.owners if reference["uid"] == owner.uid)
+
+
 class Graph:
     """All nodes, by UID."""
 
@@ -114,6 +132,8 @@ class Graph:
                 work += self._wake_owner(owner_uid)
         if known and before.keys() - after.keys() and after:
             work.append(("delete", uid))
+        if not known:
+            work += [("delete", each.uid) for each in self.dependents(node) if not _owned(each, node)]
         if node.waits_for_orphaning and not orphaned:
             work.append(("orphan", uid))
         if node.waits_for_dependents and not waited:
@@ -141,7 +161,7 @@ class Graph:
             self.nodes[reference["uid"]] = Node(reference["uid"], reference=place, dependents={node.uid})
             return [("look", reference["uid"])]
         owner.dependents.add(node.uid)
-        return [("delete", node.uid)] if owner.waits_for_dependents else []
+        return [("delete", node.uid)] if owner.waits_for_dependents or not _names(node, reference, owner) else []
 
     def _detach(self, node: Node, owner_uid: str) -> list[Work]:
         owner = self.nodes.get(owner_uid)

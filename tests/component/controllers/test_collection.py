@@ -160,3 +160,23 @@ async def test_the_default_service_account_and_root_certificate_come_back(world:
         )
 
     await world.eventually(restored)
+
+
+async def test_an_owner_in_another_namespace_is_no_owner(world: World) -> None:
+    owner = await world.create("configmaps", {"metadata": {"name": "owner"}})
+    await world.client.create("namespaces", {"metadata": {"name": "elsewhere"}})
+    await world.client.create("configmaps", owned("stranger", (owner, False)), "elsewhere")
+
+    async def told() -> Any:
+        events = (await world.client.list("events", "elsewhere")).items
+        return next((e for e in events if e["reason"] == "OwnerRefInvalidNamespace"), None)
+
+    event = await world.eventually(told)
+    reference = f"ownerRef [v1/ConfigMap, namespace: elsewhere, name: owner, uid: {meta.uid(owner)}]"
+    assert (event["type"], event["message"]) == ("Warning", f'{reference} does not exist in namespace "elsewhere"')
+
+    async def gone() -> bool:
+        left = (await world.client.list("configmaps", "elsewhere")).items
+        return "stranger" not in map(meta.name, left)
+
+    await world.eventually(gone)

@@ -70,6 +70,19 @@ def test_a_newcomer_goes_with_an_owner_that_is_on_its_way() -> None:
     assert made.upsert(CONFIG, obj("late", "owner")) == [("delete", "late")]
 
 
+def test_a_reference_that_leads_elsewhere_than_its_uid_is_looked_into() -> None:
+    made = graph(obj("owner"))
+    stranger = obj("stranger", "owner")
+    stranger["metadata"]["namespace"] = "other"
+    assert made.upsert(CONFIG, stranger) == [("delete", "stranger")]
+    misnamed = obj("misnamed", "owner")
+    misnamed["metadata"]["ownerReferences"][0]["name"] = "else"
+    assert made.upsert(CONFIG, misnamed) == [("delete", "misnamed")]
+    assert made.upsert(CONFIG, obj("child", "owner")) == []
+    late = graph(stranger, obj("child", "owner"))
+    assert late.upsert(CONFIG, obj("owner")) == [("delete", "stranger")]
+
+
 def test_orphaning_is_work_once() -> None:
     made = graph(obj("owner"))
     orphaning = obj("owner", finalizers=(ORPHAN,), deleting=True)
