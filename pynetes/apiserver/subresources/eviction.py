@@ -133,16 +133,38 @@ def spend(budget: Obj, pod_name: str) -> None:
             "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
         )
     if allowed == 0:
-        raise _later(
-            f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has "
-            f"{status.get('currentHealthy', 0)} currently"
-        )
+        # No time to come back at: clients must decide for themselves, and tell their user meanwhile.
+        raise _later(_refusal(budget), retry_after=0)
     status["disruptionsAllowed"] = allowed - 1
+    if allowed == 1:
+        meta.set_condition(
+            budget,
+            "DisruptionAllowed",
+            "False",
+            "InsufficientPods",
+            observedGeneration=status.get("observedGeneration", 0),
+        )
+        for condition in status["conditions"]:
+            condition.setdefault("message", "")
     disrupted[pod_name] = clock.timestamp()
 
 
-def _later(cause: str) -> StatusError:
-    error = errors.too_many_requests(VIOLATES, _RETRY_SECONDS)
+def _refusal(budget: Obj) -> str:
+    name, status = meta.name(budget), budget["status"]
+    condition = meta.get_condition(budget, "DisruptionAllowed") or {}
+    if condition.get("status") == "False" and condition.get("reason") == "SyncFailed":
+        return (
+            f"The disruption budget {name} does not allow evicting pods currently because it failed sync: "
+            f"{condition.get('message', '')}"
+        )
+    return (
+        f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has "
+        f"{status.get('currentHealthy', 0)} currently"
+    )
+
+
+def _later(cause: str, retry_after: int = _RETRY_SECONDS) -> StatusError:
+    error = errors.too_many_requests(VIOLATES, retry_after)
     error.details["causes"] = [{"reason": "DisruptionBudget", "message": cause}]
     return error
 

@@ -114,6 +114,9 @@ async def test_an_eviction_spends_the_budget(api: Api) -> None:
     error = await refused(api.post("pods/q/eviction", eviction("q")))
     assert (error.code, error.reason) == (429, "TooManyRequests")
     assert error.message == "Cannot evict pod as it would violate the pod's disruption budget."
+    assert not error.details.get("retryAfterSeconds")
+    condition = next(c for c in status["conditions"] if c["type"] == "DisruptionAllowed")
+    assert (condition["status"], condition["reason"], condition["message"]) == ("False", "InsufficientPods", "")
     assert error.details["causes"] == [
         {"reason": "DisruptionBudget", "message": "The disruption budget b needs 1 healthy pods and has 2 currently"}
     ]
@@ -125,6 +128,7 @@ async def test_a_budget_not_yet_observed_stops_evictions(api: Api) -> None:
     await running(api, "p", **LABELS)
     error = await refused(api.post("pods/p/eviction", eviction("p")))
     assert error.details["causes"][0]["message"] == "The disruption budget b is still being processed by the server."
+    assert error.details["retryAfterSeconds"] == 10
 
 
 async def test_pods_that_have_ended_or_not_begun_need_no_budget(api: Api) -> None:
