@@ -9,7 +9,7 @@ only if it stands against the node as it is now.
 import fnmatch
 from collections.abc import Iterable
 
-from pynetes.kubelet import resources, spec
+from pynetes.kubelet import machine, resources, spec
 from pynetes.kubelet.sandbox import normal_sysctl
 from pynetes.machinery import meta, node_affinity, quantity
 from pynetes.machinery.meta import Obj
@@ -42,6 +42,7 @@ def check(
     active = [other for other in others if meta.uid(other) != meta.uid(pod)]
     return (
         _operating_system(pod)
+        or _app_armor(pod)
         or _sysctls(pod, unsafe_sysctls)
         or _resources(pod, active, allocatable)
         or _node_affinity(pod, node)
@@ -71,6 +72,16 @@ def _operating_system(pod: Obj) -> Rejection | None:
     if meta.labels(pod).get("kubernetes.io/os", "linux") != "linux":
         text = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
         return "PodOSSelectorNodeLabelDoesNotMatch", text
+    return None
+
+
+def _app_armor(pod: Obj) -> Rejection | None:
+    wanted = any(
+        ((spec.security(pod, container, "appArmorProfile") or {}).get("type") or "Unconfined") != "Unconfined"
+        for container in spec.all_containers(pod)
+    )
+    if wanted and not machine.app_armor():
+        return "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"
     return None
 
 

@@ -44,6 +44,7 @@ class ContainerFacts:
     memory_capacity: int
     seccomp_root: Path
     target_id: str = ""  # an ephemeral container's target
+    recursive_read_only: bool = False  # whether the runtime can make mounts read-only all the way down
 
 
 def container_config(container: Obj, facts: ContainerFacts) -> Any:
@@ -130,9 +131,21 @@ def _volume_mounts(container: Obj, facts: ContainerFacts) -> list[Any]:
                 host_path=str(host_path),
                 readonly=bool(mount.get("readOnly")) or volume.read_only,
                 propagation=propagation,
+                recursive_read_only=_recursive(mount, facts.recursive_read_only),
             )
         )
     return mounts
+
+
+def _recursive(mount: Obj, supported: bool) -> bool:
+    """Whether the mount is to be read-only all the way down (KEP-3857)."""
+    mode, name = mount.get("recursiveReadOnly") or "Disabled", mount["name"]
+    if mode == "Enabled" and not supported:
+        raise ConfigError(
+            f'failed to resolve recursive read-only mode: volume "{name}" requested recursive read-only mode, '
+            "but it is not supported by the runtime"
+        )
+    return mode != "Disabled" and supported
 
 
 def _sub_path(mount: Obj, variables: dict[str, str]) -> str:

@@ -74,6 +74,7 @@ class Kubelet:
             network_problem=self._network_problem,
             admit=self._admit,
             neighbours=self._neighbours,
+            handler_features=self.node.handler_features,
         )
         self.server = KubeletServer(self)
         self.housekeeper = Housekeeper(self)

@@ -23,6 +23,8 @@ from pynetes.kubelet.volumes.image import ImageVolume
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
+RECURSIVE = "recursiveReadOnlyMounts"
+
 
 class StartFailure(Exception):
     """A container did not start: the reason and message of its waiting state."""
@@ -67,6 +69,7 @@ class Launcher:
         try:
             config = self._sandbox_config(attempt, cgroup, warn=True)
             handler = await self._runtime_handler()
+            self._check_user_namespace(handler)
             log_directory(self.pod, self.node.options.logs_root).mkdir(parents=True, exist_ok=True, mode=0o755)
             sandbox_id = await self.node.runtime.run_pod_sandbox(config, handler)
             status = (await self.node.runtime.pod_sandbox_status(sandbox_id)).status
@@ -94,6 +97,13 @@ class Launcher:
                 self.pod_event("Warning", "MissingClusterDNS", text)
         settings = SandboxSettings(options.logs_root, options.seccomp_root, options.cluster_domain)
         return sandbox_config(self.pod, attempt, conf, cgroup, settings)
+
+    def _check_user_namespace(self, handler: str) -> None:
+        """No runtime that pynetes knows of maps users; raises ValueError for a pod that must have it."""
+        if self.pod["spec"].get("hostUsers", True):
+            return
+        who = f'RuntimeClass handler "{handler}"' if handler else "runtime"
+        raise ValueError(f"can't set `spec.hostUsers: false`, {who} does not support user namespaces")
 
     async def _runtime_handler(self) -> str:
         name = self.pod["spec"].get("runtimeClassName")
@@ -217,6 +227,7 @@ class Launcher:
                 memory_capacity=self.node.memory_capacity,
                 seccomp_root=self.node.options.seccomp_root,
                 target_id=self._target(container),
+                recursive_read_only=bool(self.node.handler_features(await self._runtime_handler()).get(RECURSIVE)),
             ),
         )
 

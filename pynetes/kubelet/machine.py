@@ -135,3 +135,11 @@ def _made_up_id() -> str:
 def _os_release() -> str:
     match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read("/etc/os-release"), re.MULTILINE)
     return match.group(1) if match else "Linux"
+
+
+def app_armor(module: Path = Path("/sys/module/apparmor/parameters/enabled")) -> bool:
+    """Whether the kernel confines processes by AppArmor profiles."""
+    try:
+        return module.read_text().startswith("Y")
+    except OSError:
+        return False

@@ -94,6 +94,10 @@ class NodeReporter:
         name = self.options.node_name
         return {"kind": "Node", "name": name, "uid": name, "apiVersion": "v1"}
 
+    def handler_features(self, handler: str) -> Obj:
+        """What the runtime says that one of its handlers can do; nothing if it does not say."""
+        return next((each["features"] for each in self._runtime_handlers if each["name"] == handler), {})
+
     def poke(self) -> None:
         """Something in the status may have changed."""
         self._changed.set()

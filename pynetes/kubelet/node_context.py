@@ -38,6 +38,7 @@ class NodeContext:
     network_problem: Callable[[], str]  # empty when the runtime's network is ready
     admit: Callable[[Obj], Awaitable[tuple[str, str] | None]]  # reason and message of a rejection
     neighbours: Callable[[str], list[Obj]]  # the pods that run here, but for the one with this uid
+    handler_features: Callable[[str], Obj] = lambda handler: {}  # what the runtime says one of its handlers can do
     runtime_name: str = "containerd"
     crash_backoff: Backoff = field(default_factory=Backoff)
 

@@ -59,6 +59,7 @@ class Container:
     log_path: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     resources: Any = None
+    recursive: frozenset[str] = frozenset()  # the paths of mounts that are read-only all the way down
 
     @property
     def running(self) -> bool:
@@ -149,6 +150,7 @@ def container_of(status: Any, sandbox_id: str) -> Container:
         log_path=status.log_path,
         annotations=annotations,
         resources=status.resources.linux if status.HasField("resources") else None,
+        recursive=frozenset(mount.container_path for mount in status.mounts if mount.recursive_read_only),
     )
     if state == "exited":
         written = _termination_message(status, container)

@@ -71,15 +71,31 @@ def oom_score(pod: Obj, container: Obj, memory_capacity: int) -> int:
         return -997
     if qos == "BestEffort":
         return 1000
-    request = _value((container.get("resources") or {}).get("requests") or {}, "memory")
-    score = 1000 - (1000 * request) // max(memory_capacity, 1)
+    request = _memory_request(container)
+    if spec.is_sidecar(container):  # it is not to go before the app that it serves
+        request = max(request, min((_memory_request(app) for app in spec.containers(pod)), default=0))
+    score = 1000 - (1000 * (request + _share_of_rest(pod))) // max(memory_capacity, 1)
     return min(max(int(score), 3), 999)
+
+
+def _memory_request(container: Obj) -> int:
+    return _value((container.get("resources") or {}).get("requests") or {}, "memory")
+
+
+def _share_of_rest(pod: Obj) -> int:
+    """What the pod asks for beyond its containers' requests, divided among them (KEP-2837)."""
+    asked = _value((pod["spec"].get("resources") or {}).get("requests") or {}, "memory")
+    containers = [*spec.init_containers(pod), *spec.containers(pod)]
+    own = sum(_memory_request(container) for container in containers)
+    return max(asked - own, 0) // max(len(containers), 1) if asked else 0
 
 
 def container_resources(pod: Obj, container: Obj, memory_capacity: int) -> Any:
     """CRI's LinuxContainerResources for one container."""
     resources = container.get("resources") or {}
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    of_pod = (pod["spec"].get("resources") or {}).get("limits") or {}
+    limits = {**{name: of_pod[name] for name in ("cpu", "memory") if name in of_pod}, **limits}
     request = _milli(requests, "cpu") if "cpu" in requests else _milli(limits, "cpu")
     return cri.LinuxContainerResources(
         cpu_shares=shares(request),

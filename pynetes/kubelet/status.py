@@ -234,7 +234,8 @@ def _details(facts: Facts, container: Obj, latest: Container | None) -> Obj:
     for mount in container.get("volumeMounts") or []:
         entry = {"name": mount["name"], "mountPath": mount["mountPath"]}
         if mount.get("readOnly"):
-            entry |= {"readOnly": True, "recursiveReadOnly": mount.get("recursiveReadOnly") or "Disabled"}
+            recursive = latest is not None and mount["mountPath"] in latest.recursive
+            entry |= {"readOnly": True, "recursiveReadOnly": "Enabled" if recursive else "Disabled"}
         volume_mounts.append(entry)
     if volume_mounts:
         details["volumeMounts"] = volume_mounts

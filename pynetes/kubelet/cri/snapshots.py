@@ -16,7 +16,6 @@ from pynetes.machinery import clock
 
 SERVICE = "/containerd.services.snapshots.v1.Snapshots/"
 NAMESPACE = (("containerd-namespace", "k8s.io"),)
-SNAPSHOTTER = "overlayfs"
 ROOT_LABEL = "containerd.io/gc.root"
 TIMEOUT = 60.0
 FLAGS = {"ro": mounts.MS_RDONLY, "bind": mounts.MS_BIND, "rbind": mounts.MS_BIND | mounts.MS_REC, "rw": 0}
@@ -28,14 +27,15 @@ async def mount_image(cri: Cri, key: str, image: str, target: Path) -> None:
     chain = str(json.loads(info.get("info") or "{}").get("chainID") or "")
     if not chain:
         raise CriError("UNIMPLEMENTED", f"the runtime does not tell the layers of image {image}")
+    snapshotter = await _snapshotter(cri)
     labels = {ROOT_LABEL: clock.timestamp()}
-    view = containerd.ViewSnapshotRequest(snapshotter=SNAPSHOTTER, key=key, parent=chain, labels=labels)
+    view = containerd.ViewSnapshotRequest(snapshotter=snapshotter, key=key, parent=chain, labels=labels)
     try:
         answer = await _call(cri, "View", view, containerd.MountsResponse)
     except CriError as error:
         if error.code != "ALREADY_EXISTS":
             raise
-        request = containerd.MountsRequest(snapshotter=SNAPSHOTTER, key=key)
+        request = containerd.MountsRequest(snapshotter=snapshotter, key=key)
         answer = await _call(cri, "Mounts", request, containerd.MountsResponse)
     for layer in answer.mounts:
         _mount(layer, target)
@@ -56,11 +56,17 @@ def _mount(layer: Any, target: Path) -> None:
 async def forget(cri: Cri, key: str) -> None:
     """The view is not needed any more; idempotent."""
     try:
-        request = containerd.RemoveSnapshotRequest(snapshotter=SNAPSHOTTER, key=key)
+        request = containerd.RemoveSnapshotRequest(snapshotter=await _snapshotter(cri), key=key)
         await _call(cri, "Remove", request, containerd.Nothing)
     except CriError as error:
         if error.code != "NOT_FOUND":
             raise
+
+
+async def _snapshotter(cri: Cri) -> str:
+    """Which of containerd's snapshotters has the images of CRI."""
+    config = json.loads((await cri.status(verbose=True)).info.get("config") or "{}")
+    return str((config.get("containerd") or {}).get("snapshotter") or "overlayfs")
 
 
 async def _call(cri: Cri, method: str, request: Any, response: Any) -> Any:

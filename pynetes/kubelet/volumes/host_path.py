@@ -32,7 +32,10 @@ class HostPathVolume(Volume):
             self.path.mkdir(parents=True)
             self.path.chmod(0o755)
         if kind == "FileOrCreate" and not self.path.exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            try:
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            except OSError as error:
+                raise VolumeError(f"open {self.path}: {(error.strerror or '').lower()}") from None
         matches, noun = _CHECKS[kind.removesuffix("OrCreate")]
         try:
             mode = self.path.stat().st_mode

@@ -268,3 +268,29 @@ async def test_host_ports(node: Node) -> None:
     await node.delete("hostport")
     await node.delete("asker")
     assert pod
+
+
+async def test_what_the_runtime_cannot_do_is_refused(node: Node) -> None:
+    """containerd tells what its handlers can do from 2.0 on; the older one can do neither."""
+    mount = {"name": "d", "mountPath": "/d", "readOnly": True}
+    volumes = [{"name": "d", "emptyDir": {}}]
+    possible = make_pod("possible", "sleep", "3600", volumes=volumes)
+    possible = await run(node, mounted(possible, {**mount, "recursiveReadOnly": "IfPossible"}))
+    assert possible["status"]["containerStatuses"][0]["volumeMounts"][0]["recursiveReadOnly"] == "Disabled"
+    needed = make_pod("needed", "sleep", "3600", volumes=volumes)
+    await node.create(mounted(needed, {**mount, "recursiveReadOnly": "Enabled"}))
+    needed = await node.wait("needed", lambda p: state(p).get("waiting", {}).get("message"))
+    assert state(needed)["waiting"] == {
+        "reason": "CreateContainerConfigError",
+        "message": 'failed to resolve recursive read-only mode: volume "d" requested recursive read-only mode, '
+        "but it is not supported by the runtime",
+    }
+    await node.create(make_pod("mapped", "sleep", "3600", hostUsers=False))
+    await node.wait("mapped", lambda p: p["status"].get("containerStatuses"))
+    text = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+    deadline = clock.monotonic() + 10
+    while ("FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}") not in await node.events("mapped"):
+        assert clock.monotonic() < deadline
+        await clock.sleep(0.1)
+    for name in ("possible", "needed", "mapped"):
+        await node.delete(name)

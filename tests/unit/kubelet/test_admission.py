@@ -99,3 +99,12 @@ def test_another_operating_system() -> None:
 def test_sysctls(name: str, extra: Any, text: str) -> None:
     found = check(pod(securityContext={"sysctls": [{"name": name, "value": "1"}]}, **extra))
     assert found is not None and found[0] == "SysctlForbidden" and text in found[1]
+
+
+def test_app_armor_needs_a_kernel_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    confined = pod(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}})
+    monkeypatch.setattr("pynetes.kubelet.machine.app_armor", lambda: False)
+    assert check(confined) == ("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    assert check(pod(securityContext={"appArmorProfile": {"type": "Unconfined"}})) is None
+    monkeypatch.setattr("pynetes.kubelet.machine.app_armor", lambda: True)
+    assert check(confined) is None

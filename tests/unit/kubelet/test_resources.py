@@ -144,3 +144,19 @@ def test_service_variables() -> None:
     assert found["KUBERNETES_SERVICE_HOST"] == "10.0.0.2"
     assert {name.split("_")[0] for name in found} == {"A", "KUBERNETES"}
     assert {name.split("_")[0] for name in service_variables("ns", every, links=False)} == {"KUBERNETES"}
+
+
+def test_a_pods_own_limits_hold_for_containers_without() -> None:
+    level = {"requests": {"memory": "2Gi"}, "limits": {"cpu": "500m", "memory": "3Gi"}}
+    made = pod({}, {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}}, resources=level)
+    plain, limited = (resources.container_resources(made, each, 8 << 30) for each in made["spec"]["containers"])
+    assert (plain.cpu_quota, plain.cpu_shares, plain.memory_limit_in_bytes) == (50000, 512, 3 << 30)
+    assert (limited.cpu_quota, limited.memory_limit_in_bytes) == (50000, 1 << 30)
+    assert (plain.oom_score_adj, limited.oom_score_adj) == (1000 - 1000 // 16, 1000 - 1500 // 8)
+
+
+def test_a_sidecar_outlives_the_app_when_memory_is_short() -> None:
+    made = pod({"requests": {"memory": "2Gi"}})
+    sidecar = {"name": "s", "restartPolicy": "Always", "resources": {}}
+    made["spec"]["initContainers"] = [sidecar]
+    assert resources.oom_score(made, sidecar, 8 << 30) == 750
