@@ -57,6 +57,8 @@ class State:
     nodes: Nodes
     cluster: Cluster
     notes: dict[str, Any] = field(default_factory=dict)
+    only_nodes: dict[str, set[str]] = field(default_factory=dict)
+    """Plugins that know beforehand which nodes alone can do; no plugin is asked about the others."""
 
 
 @dataclass
@@ -133,6 +135,8 @@ def run_filters(state: State, plugins: Sequence[Plugin]) -> Verdict:
     nodes = state.nodes
     verdict = Verdict(nodes.valid.copy(), unresolvable=np.zeros(len(nodes.names), dtype=bool))
     assert verdict.unresolvable is not None
+    if state.only_nodes:
+        _leave_out(state, verdict)
     for plugin in plugins:
         if not verdict.feasible.any():
             break
@@ -148,6 +152,26 @@ def run_filters(state: State, plugins: Sequence[Plugin]) -> Verdict:
             if rejection.unresolvable:
                 verdict.unresolvable |= hit
     return verdict
+
+
+def _leave_out(state: State, verdict: Verdict) -> None:
+    """The nodes that need not be asked about."""
+    assert verdict.unresolvable is not None
+    wanted = set.intersection(*state.only_nodes.values())
+    hit = verdict.feasible & ~np.isin(state.nodes.names, list(wanted))
+    if count := int(np.count_nonzero(hit)):
+        verdict.reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(state.only_nodes))}]"] += count
+        verdict.plugins.update(state.only_nodes)
+        verdict.feasible &= ~hit
+        verdict.unresolvable |= hit
+
+
+def reasons_on(row: int, state: State, plugins: Sequence[Plugin]) -> set[str]:
+    """Why one node does not fit: the words of the first plugin that rejects it."""
+    for plugin in plugins:
+        if found := {rejection.reason for rejection in plugin.filter(state) if rejection.mask[row]}:
+            return found
+    return set()
 
 
 def run_scores(state: State, plugins: Sequence[tuple[Plugin, int]], rows: Ints) -> Scores:

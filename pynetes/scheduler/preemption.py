@@ -14,7 +14,7 @@ import numpy as np
 
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
-from pynetes.scheduler.framework import Plugin, State, Verdict, run_filters
+from pynetes.scheduler.framework import Plugin, State, Verdict, reasons_on, run_filters
 from pynetes.scheduler.podinfo import PodInfo, label_selector
 
 MIN_CANDIDATES, CANDIDATE_SHARE = 100, 0.1
@@ -66,11 +66,11 @@ def preempt(state: State, verdict: Verdict, filters: Sequence[Plugin]) -> Preemp
     limit = max(MIN_CANDIDATES, int(len(nodes) * CANDIDATE_SHARE))
     candidates: list[Candidate] = []
     for row in curable:
-        candidate = _victims_on(nodes.names[row], state, filters)
-        if candidate is None:
-            reasons[NO_VICTIMS] += 1
-            continue
-        candidates.append(candidate)
+        found = _victims_on(nodes.names[row], state, filters)
+        if isinstance(found, Candidate):
+            candidates.append(found)
+        else:
+            reasons.update(found)
         if len(candidates) >= limit:
             break
     if candidates:
@@ -79,12 +79,13 @@ def preempt(state: State, verdict: Verdict, filters: Sequence[Plugin]) -> Preemp
     return Preemption(None, f"0/{len(nodes)} nodes are available: {counted}.")
 
 
-def _victims_on(node: str, state: State, filters: Sequence[Plugin]) -> Candidate | None:
+def _victims_on(node: str, state: State, filters: Sequence[Plugin]) -> Candidate | set[str]:
+    """Who would have to go, or why nobody's going would help."""
     nodes, pod = state.nodes, state.pod
     row = nodes.rows[node]
     lower = [other for other in nodes.pods_on(node) if other.priority < pod.priority]
     if not lower:
-        return None
+        return {NO_VICTIMS}
 
     def fits_now() -> bool:
         return bool(run_filters(state, filters).feasible[row])
@@ -94,7 +95,7 @@ def _victims_on(node: str, state: State, filters: Sequence[Plugin]) -> Candidate
     gone = set(lower)
     try:
         if not fits_now():
-            return None
+            return reasons_on(row, state, filters)
         violating, harmless = _by_budget(lower, state)
         victims: list[PodInfo] = []
         violations = 0
@@ -108,7 +109,7 @@ def _victims_on(node: str, state: State, filters: Sequence[Plugin]) -> Candidate
                 gone.add(other)
                 victims.append(other)
                 violations += violates
-        return Candidate(node, victims, violations) if victims else None
+        return Candidate(node, victims, violations) if victims else {NO_VICTIMS}
     finally:
         for other in gone:
             nodes.add_pod(other, node)

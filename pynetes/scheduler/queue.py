@@ -1,7 +1,8 @@
 """Pods that wait to be scheduled.
 
-A pod is in one of three places: `active` (highest priority first, then oldest), `backoff` (it failed; 1 s doubling to
-10 s) or `unschedulable` (it fits nowhere until something changes). An event in the cluster moves a pod out of
+A pod is in one of four places: `active` (highest priority first, then oldest), `backoff` (it did not fit, and something
+changed since; 1 s doubling to 10 s, or earlier when no pod is active: KEP-5142), `error` (its attempt went wrong; it
+waits as long, in any case) or `unschedulable` (it fits nowhere until something changes). An event in the cluster moves a pod out of
 `unschedulable` if one of the plugins that rejected it said that such an event may help; what stays there for five
 minutes is tried again anyway.
 """
@@ -45,6 +46,7 @@ class SchedulingQueue:
         self._pods: dict[str, Waiting] = {}
         self._active: list[tuple[int, float, int, str]] = []
         self._backoff: list[tuple[float, int, str]] = []
+        self._errors: list[tuple[float, int, str]] = []
         self._stamps = itertools.count(1)
         self._changed = asyncio.Event()
         self._in_flight: dict[str, list[str]] = {}
@@ -56,10 +58,10 @@ class SchedulingQueue:
         """A new pod, or a pod that changed: it may be tried at once."""
         old = self._pods.get(info.uid)
         waiting = Waiting(info, old.since if old else clock.monotonic(), old.attempts if old else 0)
-        if old is not None and old.place == "backoff":
+        if old is not None and old.place in ("backoff", "error"):
             waiting.failed_at = old.failed_at
             self._pods[info.uid] = waiting
-            self._to_backoff(waiting)
+            self._to_backoff(waiting, old.place)
             return
         self._pods[info.uid] = waiting
         self._to_active(waiting)
@@ -91,7 +93,7 @@ class SchedulingQueue:
         self._in_flight.pop(waiting.info.uid, None)
         waiting.failed_at = clock.monotonic()
         self._pods[waiting.info.uid] = waiting
-        self._to_backoff(waiting)
+        self._to_backoff(waiting, "error")
 
     def done(self, uid: str) -> None:
         """The attempt ended well."""
@@ -125,21 +127,33 @@ class SchedulingQueue:
             *_, stamp, uid = heapq.heappop(self._active)
             waiting = self._pods.get(uid)
             if waiting is not None and waiting.place == "active" and waiting.stamp == stamp:
-                del self._pods[uid]
-                waiting.attempts += 1
-                self._in_flight[uid] = []
-                return waiting
+                return self._attempt(waiting)
+        while self._backoff:
+            _, stamp, uid = heapq.heappop(self._backoff)
+            waiting = self._pods.get(uid)
+            if waiting is not None and waiting.place == "backoff" and waiting.stamp == stamp:
+                return self._attempt(waiting)
         return None
+
+    def _attempt(self, waiting: Waiting) -> Waiting:
+        uid = waiting.info.uid
+        del self._pods[uid]
+        waiting.attempts += 1
+        self._in_flight[uid] = []
+        return waiting
 
     def _advance(self) -> float | None:
         """Move what has waited long enough; returns the seconds until the next one has."""
         now = clock.monotonic()
-        while self._backoff and self._backoff[0][0] <= now:
-            _, stamp, uid = heapq.heappop(self._backoff)
-            waiting = self._pods.get(uid)
-            if waiting is not None and waiting.place == "backoff" and waiting.stamp == stamp:
-                self._to_active(waiting)
-        soonest = [self._backoff[0][0]] if self._backoff else []
+        soonest = []
+        for place, heap in (("backoff", self._backoff), ("error", self._errors)):
+            while heap and heap[0][0] <= now:
+                _, stamp, uid = heapq.heappop(heap)
+                waiting = self._pods.get(uid)
+                if waiting is not None and waiting.place == place and waiting.stamp == stamp:
+                    self._to_active(waiting)
+            if heap:
+                soonest.append(heap[0][0])
         for waiting in list(self._pods.values()):
             if waiting.place == "unschedulable":
                 due = waiting.parked_at + UNSCHEDULABLE_SECONDS
@@ -154,7 +168,8 @@ class SchedulingQueue:
         heapq.heappush(self._active, (-waiting.info.priority, waiting.since, waiting.stamp, waiting.info.uid))
         self._changed.set()
 
-    def _to_backoff(self, waiting: Waiting) -> None:
-        waiting.place, waiting.stamp = "backoff", next(self._stamps)
-        heapq.heappush(self._backoff, (waiting.ready_at, waiting.stamp, waiting.info.uid))
+    def _to_backoff(self, waiting: Waiting, place: str = "backoff") -> None:
+        waiting.place, waiting.stamp = place, next(self._stamps)
+        heap = self._errors if place == "error" else self._backoff
+        heapq.heappush(heap, (waiting.ready_at, waiting.stamp, waiting.info.uid))
         self._changed.set()

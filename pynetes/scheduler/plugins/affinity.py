@@ -10,7 +10,7 @@ import numpy as np
 
 from pynetes.scheduler.framework import Plugin, Rejection, Scores, State
 from pynetes.scheduler.podinfo import Term
-from pynetes.scheduler.snapshot import Counts, Ints
+from pynetes.scheduler.snapshot import Counts, Ints, Mask
 
 HARD_AFFINITY_WEIGHT = 1
 
@@ -22,8 +22,15 @@ class InterPodAffinity(Plugin):
     wakes = frozenset({"node-add", "node-label", "pod-add", "pod-delete", "pod-label"})
 
     def filter(self, state: State) -> Sequence[Rejection]:
+        """A node is refused for the first of the three that it fails, in upstream's order."""
         nodes, terms = state.nodes, state.pod.terms
-        rejections = []
+        rejections: list[Rejection] = []
+        said = np.zeros(len(nodes.names), dtype=bool)
+
+        def refuse(mask: Mask, reason: str, *, unresolvable: bool = False) -> None:
+            rejections.append(Rejection(mask & ~said, reason, unresolvable))
+            said[mask] = True
+
         if terms.required_affinity:
             # A pod must match all of its own terms to count for any of them.
             lacking = np.zeros(len(nodes.names), dtype=bool)
@@ -38,18 +45,18 @@ class InterPodAffinity(Plugin):
             # The first of a group that wants to be together has nobody to be near; it may go anywhere with the key.
             alone = not found_any and all(self._speaks_of_pod(term, state) for term in terms.required_affinity)
             mask = keyless if alone else lacking | keyless
-            rejections.append(Rejection(mask, "node(s) didn't match pod affinity rules", unresolvable=True))
+            refuse(mask, "node(s) didn't match pod affinity rules", unresolvable=True)
         if terms.required_anti:
             mask = np.zeros(len(nodes.names), dtype=bool)
             for term in terms.required_anti:
                 mask |= nodes.spread(nodes.count_term(term, state.cluster.namespaces), term.topology_key) > 0
-            rejections.append(Rejection(mask, "node(s) didn't match pod anti-affinity rules"))
+            refuse(mask, "node(s) didn't match pod anti-affinity rules")
         if nodes.required_anti:
             mask = np.zeros(len(nodes.names), dtype=bool)
             for term, holders in nodes.required_anti.items():
                 if self._speaks_of_pod(term, state):
                     mask |= nodes.spread(nodes.pour(holders), term.topology_key) > 0
-            rejections.append(Rejection(mask, "node(s) didn't satisfy existing pods anti-affinity rules"))
+            refuse(mask, "node(s) didn't satisfy existing pods anti-affinity rules")
         return rejections
 
     @staticmethod

@@ -102,11 +102,32 @@ def required_nodes(spec: Obj, nodes: Nodes) -> Mask | None:
     return mask
 
 
+def named_nodes(spec: Obj) -> set[str] | None:
+    """The nodes that required affinity names one by one, as DaemonSets' pods do; None if any term does not.
+
+    Upstream asks no plugin about any other node.
+    """
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms")
+    out: set[str] = set()
+    for term in terms or ():
+        fields = term.get("matchFields") or ()
+        sets = [set(f.get("values") or ()) for f in fields if f.get("operator") == "In"]
+        if not sets:
+            return None
+        out |= set.intersection(*sets)
+    return out if terms else None
+
+
 class NodeAffinity(Plugin):
     """`nodeSelector` and node affinity."""
 
     name = "NodeAffinity"
     wakes = frozenset({"node-add", "node-label"})
+
+    def pre_filter(self, state: State) -> None:
+        if (named := named_nodes(state.pod.spec)) is not None:
+            state.only_nodes[self.name] = named
 
     def filter(self, state: State) -> Sequence[Rejection]:
         allowed = required_nodes(state.pod.spec, state.nodes)

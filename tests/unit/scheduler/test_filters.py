@@ -263,3 +263,23 @@ def test_resources_not_heard_of_before_get_columns_of_their_own() -> None:
     assert world.message(wants) == (
         "0/1 nodes are available: 1 Insufficient example.com/a, 1 Insufficient example.com/b."
     )
+
+
+def test_a_pod_that_names_its_node_is_not_compared_with_others() -> None:
+    taint = {"key": "k", "value": "v", "effect": "NoSchedule"}
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["two"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    world = World(node("one", taints=[taint]), node("two", taints=[taint]), node("three"))
+    assert world.message(pod(affinity={"nodeAffinity": required})) == (
+        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+
+
+def test_affinity_gives_one_reason_for_a_node() -> None:
+    apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    world = World(node("one"))
+    world.put(pod(labels={"app": "x"}, affinity=affinity), on="one")
+    assert world.message(pod(labels={"app": "x"}, affinity=affinity)) == (
+        "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+    )

@@ -83,3 +83,13 @@ def test_the_whole_explanation_tells_what_each_way_to_make_room_found() -> None:
         "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
         "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     )
+
+
+def test_where_no_removal_is_enough_the_filters_say_why() -> None:
+    world = World(node("one", cpu="2"), node("two", cpu="2"))
+    world.put(pod(cpu="1", priority=9), on="one")
+    world.put(pod(cpu="1", priority=1), on="one")
+    world.put(pod(cpu="1", priority=9), on="two")
+    assert look(world, pod(cpu="2", priority=5)).message == (
+        "0/2 nodes are available: 1 Insufficient cpu, 1 No preemption victims found for incoming pod."
+    )

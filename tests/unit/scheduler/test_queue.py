@@ -56,3 +56,26 @@ async def test_a_removed_pod_is_not_tried() -> None:
     queue.remove(gone.uid)
     queue.add(pod("here"))
     assert (await queue.pop()).info.key == "default/here"
+
+
+async def test_a_pod_that_may_fit_now_is_not_made_to_wait_while_nobody_else_does() -> None:
+    queue = SchedulingQueue()
+    await _parked(queue, "node-add")
+    queue.happened("node-add")
+    queue.add(pod("other"))
+    assert (await queue.pop()).info.key == "default/other"
+    popping = asyncio.ensure_future(queue.pop())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert popping.done() and popping.result().info.key == "default/stuck"
+
+
+async def test_a_pod_whose_attempt_went_wrong_waits_in_any_case() -> None:
+    queue = SchedulingQueue()
+    queue.add(pod("unlucky"))
+    queue.retry(await queue.pop())
+    popping = asyncio.ensure_future(queue.pop())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not popping.done()
+    popping.cancel()
