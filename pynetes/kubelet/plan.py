@@ -75,6 +75,16 @@ def make_plan(pod: Obj, view: PodView, health: Health) -> Plan:
     return plan
 
 
+def must_restart_all(pod: Obj, view: PodView) -> bool:
+    """Whether a container ended in the way for which its rules ask that all of them start anew (KEP-5532)."""
+    for container in [*spec.init_containers(pod), *spec.containers(pod)]:
+        latest = view.latest(container["name"])
+        if latest is not None and latest.state == "exited":
+            if spec.restart_action(container, latest.exit_code) == spec.RESTART_ALL:
+                return True
+    return False
+
+
 def needs_sandbox(pod: Obj, view: PodView) -> bool:
     """Whether the newest sandbox, if any, cannot carry containers."""
     sandbox = view.sandbox

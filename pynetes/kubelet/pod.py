@@ -25,7 +25,7 @@ from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
 from pynetes.kubelet.observed import Container, PodView
-from pynetes.kubelet.plan import Plan, Stop, make_plan
+from pynetes.kubelet.plan import Plan, Stop, make_plan, must_restart_all
 from pynetes.kubelet.resize import Resizer
 from pynetes.kubelet.resources import pod_limits, qos_class
 from pynetes.kubelet.sandbox import log_directory
@@ -79,6 +79,7 @@ class PodWorker:
         self._relist = False
         self._failures: dict[str, tuple[str, str]] = {}
         self._cgroup = ""
+        self._restarting = meta.is_condition_true(pod, "AllContainersRestarting")
         self._retries: dict[str, float] = {}
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
@@ -289,6 +290,8 @@ class PodWorker:
             return None
         await self._refresh_volumes()
         while True:
+            if self._restarting or must_restart_all(self.pod, self.view):
+                await self._restart_all()
             plan = make_plan(self.pod, self.view, self.vitals.health())
             if plan.finished:
                 self._over = True
@@ -378,6 +381,18 @@ class PodWorker:
         grace = spec.grace_period(self.pod) if stop.probe_grace is None else stop.probe_grace
         self.vitals.stop(stop.container.id)
         await self.stopper.stop(stop.container, stop.message, grace)
+
+    async def _restart_all(self) -> None:
+        """Every container goes at once, without grace and hooks; sandbox and volumes stay; then the pod begins anew."""
+        self._restarting = True
+        self.report()
+        self.vitals.stop_all()
+        await self.stopper.stop_all(0.0)
+        self.report()
+        for name in await self.stopper.remove_containers():
+            self._failures.pop(name, None)
+        self.report()
+        self._restarting = False
 
     async def _prepare(self) -> float | None:
         """Cgroup, directories, volumes; returns when to try again if they are not ready."""
@@ -501,6 +516,7 @@ class PodWorker:
             rejection=self.rejection,
             disruption=self._disruption,
             resizing=self.resizer.condition,
+            restarting=self._restarting,
             applied=self.resizer.applied,
         )
         self.status = make_status(facts)

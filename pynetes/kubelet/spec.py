@@ -10,6 +10,7 @@ from pynetes.machinery.meta import Obj
 
 STATIC_SOURCE = "kubernetes.io/config.source"
 STATIC_MIRROR = "kubernetes.io/config.mirror"
+RESTART_ALL = "RestartAllContainers"
 STATIC_HASH = "kubernetes.io/config.hash"
 
 
@@ -68,13 +69,30 @@ def container_restart_policy(pod: Obj, container: Obj) -> str:
     return container.get("restartPolicy") or restart_policy(pod)
 
 
-def restarts_after(pod: Obj, container: Obj, exit_code: int) -> bool:
-    """Whether a container that ended with `exit_code` is started again."""
+def restart_action(container: Obj, exit_code: int) -> str:
+    """What the first of the container's rules that fits the exit code asks for; empty if none fits."""
     for rule in container.get("restartPolicyRules") or []:
         codes = rule.get("exitCodes") or {}
         listed = exit_code in (codes.get("values") or [])
         if listed == (codes.get("operator") == "In"):
-            return rule.get("action") in ("Restart", "RestartAllContainers")
+            return str(rule.get("action") or "")
+    return ""
+
+
+def may_restart_all(pod: Obj) -> bool:
+    """Whether a container of the pod can make all of them start anew (KEP-5532)."""
+    return any(
+        rule.get("action") == RESTART_ALL
+        for container in [*init_containers(pod), *containers(pod)]
+        for rule in container.get("restartPolicyRules") or []
+    )
+
+
+def restarts_after(pod: Obj, container: Obj, exit_code: int) -> bool:
+    """Whether a container that ended with `exit_code` is started again."""
+    action = restart_action(container, exit_code)
+    if action:
+        return action in ("Restart", RESTART_ALL)
     policy = container_restart_policy(pod, container)
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 

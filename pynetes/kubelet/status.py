@@ -45,6 +45,7 @@ class Facts:
     rejection: tuple[str, str] | None = None  # reason, message of a node that did not take the pod
     disruption: str = ""  # why the node ended the pod, if it did
     resizing: tuple[str, str, str] | None = None  # condition, reason and message of a resize under way
+    restarting: bool = False  # all containers are on their way to start anew
     applied: Callable[[Container], Obj | None] = lambda container: None  # the resources in force
 
 
@@ -142,7 +143,9 @@ def _unobserved(facts: Facts, container: Obj, is_init: bool, default: Obj, old: 
         restarts = old.get("restartCount", 0)
         last = old.get("lastState") or {}
         before = old.get("state") or {}
-        if "terminated" in before and (facts.terminal or spec.is_terminal(facts.old) or is_init or facts.finished):
+        if "terminated" in before and facts.restarting:
+            last, restarts = before, restarts + bool(old.get("containerID"))
+        elif "terminated" in before and (facts.terminal or spec.is_terminal(facts.old) or is_init or facts.finished):
             state = before
             kept = {key: old[key] for key in ("containerID",) if old.get(key)}
         elif "terminated" in before:
@@ -192,8 +195,10 @@ def _time(nanoseconds: int) -> str:
 
 
 def _ends_before(old: Obj, latest: Container) -> bool:
-    """Whether `old` speaks of the same instance, so that its last state still holds."""
-    return str(old.get("containerID", "")).endswith(latest.id)
+    """Whether `old` speaks of the same instance, or of its start, so that its last state still holds."""
+    if not old.get("containerID"):
+        return old.get("restartCount", 0) == latest.restart_count
+    return str(old["containerID"]).endswith(latest.id)
 
 
 def _starts_again(facts: Facts, container: Obj, latest: Container) -> bool:
@@ -337,6 +342,8 @@ def _conditions(facts: Facts, status: Obj, statuses: list[Obj]) -> list[Obj]:
         ("ContainersReady", *containers_ready),
         ("PodScheduled", True, "", ""),
     ]
+    if spec.may_restart_all(pod):
+        wanted.append(("AllContainersRestarting", *_restarting(facts, phase)))
     if facts.disruption:
         wanted.append(("DisruptionTarget", True, "TerminationByKubelet", facts.disruption))
     if facts.resizing:
@@ -352,6 +359,14 @@ def _conditions(facts: Facts, status: Obj, statuses: list[Obj]) -> list[Obj]:
         condition["lastTransitionTime"] = old["lastTransitionTime"] if same and old else clock.timestamp()
         result.append(condition)
     return result
+
+
+def _restarting(facts: Facts, phase: str) -> tuple[bool, str, str]:
+    if phase in ("Succeeded", "Failed"):
+        return False, "PodCompleted" if phase == "Succeeded" else "PodFailed", ""
+    if facts.restarting:
+        return True, "RestartAllContainersStarted", "container exited with restart policy rule"
+    return False, "", ""
 
 
 def _names(names: list[str]) -> str:

@@ -112,6 +112,15 @@ class Stopper:
                     await self._node.runtime.remove_pod_sandbox(sandbox.id)
         view.sandboxes[1:] = [sandbox for sandbox in view.sandboxes[1:] if sandbox.id in used]
 
+    async def remove_containers(self) -> list[str]:
+        """Remove every container but the ephemeral ones, which are never started twice; returns their names."""
+        view, pod = self._launcher.view, self._launcher.pod
+        names = [c["name"] for c in [*spec.init_containers(pod), *spec.containers(pod)] if view.latest(c["name"])]
+        for container in [each for name in names for each in view.containers[name]]:
+            await self._node.runtime.remove_container(container.id)
+            view.drop(container.id)
+        return names
+
     async def remove_all(self) -> None:
         """Remove every container and sandbox of the pod."""
         view = self._launcher.view

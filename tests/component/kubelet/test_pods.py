@@ -141,6 +141,34 @@ async def test_a_sidecar_starts_before_the_app_and_ends_after_it(node: Node) -> 
     assert (host / "log").read_text().split() == ["side", "app", "app-end", "side-end"]
 
 
+async def test_one_containers_end_restarts_all_of_them_in_place(node: Node) -> None:
+    mounts = [{"name": "d", "mountPath": "/d"}]
+    init = {"name": "init", "image": BUSYBOX, "command": ["sh", "-c", "echo init >> /d/log"], "volumeMounts": mounts}
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    once = "test -f /d/done && exec sleep 3600; touch /d/done; sleep 1; exit 42"
+    watcher = {"name": "watcher", "image": BUSYBOX, "command": ["sh", "-c", once], "volumeMounts": mounts}
+    watcher |= {"restartPolicy": "Never", "restartPolicyRules": [rule]}
+    pod = make_pod(
+        "anew", "sleep", "3600", initContainers=[init], restartPolicy="Never", volumes=[{"name": "d", "emptyDir": {}}]
+    )
+    pod["spec"]["containers"].append(watcher)
+    await node.create(pod)
+    condition = await node.wait("anew", lambda p: meta.is_condition_true(p, "AllContainersRestarting"))
+    first = meta.get_condition(condition, "AllContainersRestarting")
+    assert first and (first["reason"], first["message"]) == (
+        "RestartAllContainersStarted",
+        "container exited with restart policy rule",
+    )
+    pod = await node.wait("anew", lambda p: is_ready(p) and p["status"]["containerStatuses"][0]["restartCount"] == 1)
+    statuses = [*pod["status"]["containerStatuses"], *pod["status"]["initContainerStatuses"]]
+    assert [(each["name"], each["restartCount"]) for each in statuses] == [("app", 1), ("watcher", 1), ("init", 1)]
+    assert [each["lastState"]["terminated"]["exitCode"] for each in statuses] == [137, 42, 0]
+    assert not meta.is_condition_true(pod, "AllContainersRestarting")
+    assert pod["status"]["podIP"] == condition["status"]["podIP"]
+    assert await node.exec(pod, "cat", "/d/log", container="watcher") == "init\ninit\n"
+    await node.delete("anew")
+
+
 async def test_a_command_that_does_not_exist(node: Node) -> None:
     await node.create(make_pod("nocommand", "/does/not/exist"))
     pod = await node.wait(
