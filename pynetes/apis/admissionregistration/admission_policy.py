@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from pynetes.apis import checks, printing
-from pynetes.apis.admissionregistration import rules
+from pynetes.apis.admissionregistration import rules, scopes
+from pynetes.apis.admissionregistration.scopes import Scope
 from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
@@ -15,6 +16,7 @@ ACTIONS = ("Audit", "Deny", "Warn")
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 NOT_FOUND_ACTIONS = ("Deny", "Allow")
 PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
+_GIVES = {"ApplyConfiguration": ("Object",), "JSONPatch": ("list",)}
 AUDIT_ANNOTATIONS_LIMIT = 20
 AUDIT_EXPRESSION_LIMIT = 5 * 1024
 _NOTHING_TO_DO = "validations or auditAnnotations must contain at least one item"
@@ -52,10 +54,10 @@ class AdmissionPolicyStrategy(Strategy):
         else:
             rules.match_resources(errors, match, "spec.matchConstraints")
             errors.present("spec.matchConstraints.resourceRules", match.get("resourceRules"))
-        known = _names(spec)
-        rules.match_conditions(errors, spec.get("matchConditions"), "spec.matchConditions", known - {"variables"})
-        for index, variable in enumerate(spec.get("variables") or []):
-            _variable(errors, variable, f"spec.variables[{index}]", known)
+        scope, variables = scopes.of_policy(spec), spec.get("variables") or []
+        rules.match_conditions(errors, spec.get("matchConditions"), "spec.matchConditions", scope)
+        for index, variable in enumerate(variables):
+            _variable(errors, variable, f"spec.variables[{index}]", scopes.with_variables(scope, variables[:index]))
         self.validate_actions(errors, obj, spec)
 
     def validate_actions(self, errors: Errors, obj: Obj, spec: Obj) -> None:
@@ -78,13 +80,13 @@ class ValidatingAdmissionPolicyStrategy(AdmissionPolicyStrategy):
             errors.required("spec.validations", _NOTHING_TO_DO)
             errors.required("spec.auditAnnotations", _NOTHING_TO_DO)
         for index, validation in enumerate(validations):
-            _validation(errors, validation, f"spec.validations[{index}]", _names(spec))
+            _validation(errors, validation, f"spec.validations[{index}]", _scope(spec))
         if len(annotations) > AUDIT_ANNOTATIONS_LIMIT:
             detail = f"must not have more than {AUDIT_ANNOTATIONS_LIMIT} auditAnnotations"
             errors.invalid("spec.auditAnnotations", annotations, detail)
         for index, annotation in enumerate(annotations):
             path, key = f"spec.auditAnnotations[{index}]", annotation.get("key", "")
-            _audit_annotation(errors, annotation, path, meta.name(obj), _names(spec))
+            _audit_annotation(errors, annotation, path, meta.name(obj), _scope(spec))
             if any(each.get("key", "") == key for each in annotations[:index]):
                 errors.duplicate(f"{path}.key", key)
 
@@ -117,7 +119,7 @@ class MutatingAdmissionPolicyStrategy(AdmissionPolicyStrategy):
         if not mutations:
             errors.required("spec.mutations", "mutations must contain at least one item")
         for index, mutation in enumerate(mutations):
-            _mutation(errors, mutation, f"spec.mutations[{index}]", _names(spec))
+            _mutation(errors, mutation, f"spec.mutations[{index}]", _scope(spec))
 
     def row(self, obj: Obj) -> list[Any]:
         spec = printing.spec(obj)
@@ -199,30 +201,30 @@ def _param_kind(errors: Errors, kind: Obj) -> None:
         errors.invalid(f"{path}.kind", name, detail)
 
 
-def _names(spec: Obj) -> frozenset[str]:
-    """What the policy's expressions may speak of; parameters only where it takes some."""
-    return rules.REQUEST_NAMES | {"namespaceObject", "variables"} | ({"params"} if spec.get("paramKind") else set())
+def _scope(spec: Obj) -> Scope:
+    """What the policy's validations and mutations may speak of."""
+    return scopes.with_variables(scopes.of_policy(spec), spec.get("variables") or [])
 
 
-def _variable(errors: Errors, variable: Obj, path: str, known: frozenset[str]) -> None:
+def _variable(errors: Errors, variable: Obj, path: str, scope: Scope) -> None:
     name = variable.get("name", "")
     if errors.present(f"{path}.name", name.strip(), "name is not specified") and not _is_identifier(name):
         errors.invalid(f"{path}.name", name, "name is not a valid CEL identifier")
-    rules.expression(errors, variable.get("expression", ""), f"{path}.expression", known)
+    rules.expression(errors, variable.get("expression", ""), f"{path}.expression", scope)
 
 
 def _is_identifier(name: str) -> bool:
     return bool(_IDENTIFIER.fullmatch(name)) and name not in _RESERVED
 
 
-def _validation(errors: Errors, validation: Obj, path: str, known: frozenset[str]) -> None:
+def _validation(errors: Errors, validation: Obj, path: str, scope: Scope) -> None:
     message = validation.get("message") or ""
-    rules.expression(errors, validation.get("expression", ""), f"{path}.expression", known)
+    rules.expression(errors, validation.get("expression", ""), f"{path}.expression", scope, ("bool",))
     computed = validation.get("messageExpression") or ""
     if computed and not computed.strip():
         errors.invalid(f"{path}.messageExpression", computed, "must be non-empty if specified")
     elif computed:
-        rules.expression(errors, computed, f"{path}.messageExpression", known)
+        rules.expression(errors, computed, f"{path}.messageExpression", scope, ("string",))
     if message and not message.strip():
         errors.invalid(f"{path}.message", message, "message must be non-empty if specified")
     elif rules.NEWLINES.search(message.strip()):
@@ -230,7 +232,7 @@ def _validation(errors: Errors, validation: Obj, path: str, known: frozenset[str
     rules.optional_one_of(errors, validation.get("reason"), f"{path}.reason", REASONS)
 
 
-def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str, known: frozenset[str]) -> None:
+def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str, scope: Scope) -> None:
     key, expression = annotation.get("key", ""), annotation.get("valueExpression", "").strip()
     if policy:
         errors.check(f"{path}.key", f"{policy}/{key}", names.qualified_name(f"{policy}/{key}"))
@@ -241,10 +243,10 @@ def _audit_annotation(errors: Errors, annotation: Obj, path: str, policy: str, k
     elif len(expression) > AUDIT_EXPRESSION_LIMIT:
         errors.required(f"{path}.valueExpression", f"must not exceed {AUDIT_EXPRESSION_LIMIT} bytes in length")
     else:
-        rules.expression(errors, expression, f"{path}.valueExpression", known)
+        rules.expression(errors, expression, f"{path}.valueExpression", scope, ("string", "null_type"))
 
 
-def _mutation(errors: Errors, mutation: Obj, path: str, known: frozenset[str]) -> None:
+def _mutation(errors: Errors, mutation: Obj, path: str, scope: Scope) -> None:
     kind = mutation.get("patchType", "")
     if not errors.required_one_of(f"{path}.patchType", kind, PATCH_TYPES):
         return
@@ -257,7 +259,7 @@ def _mutation(errors: Errors, mutation: Obj, path: str, known: frozenset[str]) -
         elif value is None:
             errors.required(where, f"must be specified when patchType is {kind}")
         else:
-            rules.expression(errors, value.get("expression", ""), f"{where}.expression", known)
+            rules.expression(errors, value.get("expression", ""), f"{where}.expression", scope, _GIVES[kind])
 
 
 def _actions(errors: Errors, actions: list[str]) -> None:

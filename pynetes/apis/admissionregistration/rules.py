@@ -6,8 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pynetes.apis import checks
+from pynetes.apis.admissionregistration import scopes
+from pynetes.apis.admissionregistration.scopes import Scope
 from pynetes.apis.checks import Errors
 from pynetes.machinery import cel, names
+from pynetes.machinery.cel import checker
 from pynetes.machinery.meta import Obj
 
 FAILURE_POLICIES = ("Fail", "Ignore")
@@ -18,7 +21,6 @@ REINVOCATION_POLICIES = ("IfNeeded", "Never")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 MATCH_CONDITIONS_LIMIT = 64
 NEWLINES = re.compile("[\n\r]")
-REQUEST_NAMES = frozenset({"object", "oldObject", "request", "authorizer"})  # what an expression may speak of
 _URL_FORM = "; desired format: https://host[/path]"
 
 
@@ -107,20 +109,28 @@ def match_resources(errors: Errors, match: Obj, path: str) -> None:
 
 
 def expression(
-    errors: Errors, text: str, path: str, known: frozenset[str], detail: str = "expression is not specified"
+    errors: Errors,
+    text: str,
+    path: str,
+    scope: Scope,
+    gives: tuple[str, ...] = (),
+    detail: str = "expression is not specified",
 ) -> None:
-    """An expression that is there and compiles, with the names it may use."""
+    """An expression that is there, speaks only of what is in scope, and gives one of some types (if any are named)."""
     if not errors.present(path, text.strip(), detail):
         return
     try:
-        cel.compile(text, known)
+        found = checker.check(text, scope).type
+        cel.compile(text, scope)
     except cel.CelError as error:
         errors.invalid(path, text, f"compilation failed: {error}")
+        return
+    if gives and found.name not in gives:
+        wanted = gives[0] if len(gives) == 1 else f"one of [{' '.join(gives)}]"
+        errors.invalid(path, text, f"must evaluate to {wanted} but got {found}")
 
 
-def match_conditions(
-    errors: Errors, conditions: list[Obj] | None, path: str, known: frozenset[str] = REQUEST_NAMES
-) -> None:
+def match_conditions(errors: Errors, conditions: list[Obj] | None, path: str, scope: Scope = scopes.REQUEST) -> None:
     """Named expressions, all of which must hold."""
     conditions = conditions or []
     if len(conditions) > MATCH_CONDITIONS_LIMIT:
@@ -128,7 +138,7 @@ def match_conditions(
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         where, name = f"{path}[{index}]", condition.get("name", "")
-        expression(errors, condition.get("expression", ""), f"{where}.expression", known, "")
+        expression(errors, condition.get("expression", ""), f"{where}.expression", scope, ("bool",), "")
         errors.name(f"{where}.name", name, names.qualified_name)
         if name and name in seen:
             errors.duplicate(f"{where}.name", name)

@@ -15,6 +15,8 @@ from typing import Any
 
 from pynetes.apis.apiextensions.values import ABSENT, child, correlated
 from pynetes.machinery import cel, errors
+from pynetes.machinery.cel import checker, types
+from pynetes.machinery.cel.types import Type
 from pynetes.machinery.cel.values import NONE, Optional, to_duration, to_timestamp
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
@@ -29,6 +31,16 @@ _SKIPPED = (
 # Findings after which rules are not tried: the value may not be what they take it for.
 BLOCKING = frozenset(f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _MESSAGE_LIMIT = 5 * 1024
+# What a rule computes: (field, its type, what is said if it does not compile, and if it is of another type).
+_EXPRESSIONS = (
+    ("rule", "bool", "compilation failed", "cel expression must evaluate to a bool"),
+    (
+        "messageExpression",
+        "string",
+        "messageExpression compilation failed",
+        "messageExpression must evaluate to a string",
+    ),
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -37,17 +49,23 @@ def compiled(text: str) -> cel.Program:
     return cel.compile(text, {"self", "oldSelf"})
 
 
-def compile_errors(rule: Obj, path: str) -> list[FieldError]:
-    """What does not compile in a rule of a schema."""
+def compile_errors(rule: Obj, path: str, declared: Type | None = None) -> list[FieldError]:
+    """What does not compile in a rule of a schema whose values are of the declared type."""
     found = []
-    for field in ("rule", "messageExpression"):
+    kind = declared or types.DYN
+    names = {"self": kind, "oldSelf": types.optional_of(kind) if rule.get("optionalOldSelf") else kind}
+    for field, wanted, failed, mistyped in _EXPRESSIONS:
         text = rule.get(field) or ""
         if not text.strip():
             continue
         try:
+            gives = checker.check(text, names).type
             compiled(text)
         except cel.CelError as error:
-            found.append(errors.invalid_value(f"{path}.{field}", text, f"compilation failed: {error}"))
+            found.append(errors.invalid_value(f"{path}.{field}", text, f"{failed}: {error}"))
+        else:
+            if gives.name != wanted and not (declared is None and gives.name == "dyn"):
+                found.append(errors.invalid_value(f"{path}.{field}", text, mistyped))
     if rule.get("optionalOldSelf") is not None and not is_about_change(rule):
         detail = "may not be set if oldSelf is not used in rule"
         found.append(errors.invalid_value(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))

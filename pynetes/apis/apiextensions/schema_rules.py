@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pynetes.apis.apiextensions import expressions, json_path, shape, structural, values
+from pynetes.apis.apiextensions.declared import declared
 from pynetes.apis.checks import Errors
+from pynetes.machinery.cel.types import Type
 from pynetes.machinery.meta import Obj
 
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -142,7 +144,7 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
     _list_items(errors, schema, path)
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or []):
         where = f"{path}.x-kubernetes-validations[{index}]"
-        _rule(errors, rule, schema, where)
+        _rule(errors, rule, schema, where, declared(schema, is_resource=is_root))
         if place.uncorrelatable and expressions.is_about_change(rule):
             detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
             errors.invalid(f"{where}.rule", rule["rule"], detail)
@@ -252,7 +254,7 @@ def _list_items(errors: Errors, schema: Obj, path: str) -> None:
             errors.forbidden(f"{where}.nullable", f"{this} cannot be nullable")
 
 
-def _rule(errors: Errors, rule: Obj, schema: Obj, path: str) -> None:
+def _rule(errors: Errors, rule: Obj, schema: Obj, path: str, kind: Type | None) -> None:
     text, message = (rule.get("rule") or "").strip(), rule.get("message") or ""
     if not text:
         errors.required(f"{path}.rule", "rule is not specified")
@@ -262,7 +264,7 @@ def _rule(errors: Errors, rule: Obj, schema: Obj, path: str) -> None:
         errors.invalid(f"{path}.message", message, "message must not contain line breaks")
     elif _NEWLINE.search(text) and not message.strip():
         errors.required(f"{path}.message", "message must be specified if rule contains line breaks")
-    errors.extend(expressions.compile_errors(rule, path))
+    errors.extend(expressions.compile_errors(rule, path, kind))
     computed, field_path = rule.get("messageExpression") or "", rule.get("fieldPath") or ""
     if computed and not computed.strip():
         errors.required(f"{path}.messageExpression", "messageExpression must be non-empty if specified")

@@ -5,8 +5,8 @@
 
 `syntax` turns text into a tree, `program` turns the tree into Python closures, `values` says how values compare and
 convert, `library` holds the functions: CEL's own, the strings, sets and optional extensions, and Kubernetes' (quantity,
-ip, cidr, url, semver, regex, lists). Everything is dynamically typed; what a type checker would have refused fails when
-it is evaluated, but unknown names are refused at once. `CelError` is the only exception.
+ip, cidr, url, semver, regex, lists). Evaluation is dynamically typed; where the types of the names are known (`types`),
+`checker` refuses beforehand what cannot work, by the `signatures` of all functions. `CelError` is the only exception.
 """
 
 from pynetes.machinery.cel.program import Program, compile

@@ -245,7 +245,7 @@ class _Compiler:
     def _has(self, node: Call) -> Code:
         (argument,) = node.arguments
         if not isinstance(argument, Select):
-            raise syntax.syntax_error(self._text, node.at, "invalid argument to has() macro")
+            raise syntax.syntax_error(self._text, argument.at, "invalid argument to has() macro")
         operand, field = self.code(argument.operand), unescape(argument.field)
 
         def has(environment: Environment) -> bool:

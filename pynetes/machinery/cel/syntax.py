@@ -136,7 +136,7 @@ _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v"
 
 
 def syntax_error(text: str, at: int, message: str) -> CelError:
-    """A complaint about a place in the text, drawn as upstream draws it."""
+    """A complaint about a place in the text, drawn as upstream draws it; a call's place is its parenthesis."""
     line_start = text.rfind("\n", 0, at) + 1
     line_number = text.count("\n", 0, at) + 1
     column = at - line_start
@@ -231,6 +231,9 @@ _RELATIONS = {"<": "_<_", "<=": "_<=_", ">": "_>_", ">=": "_>=_", "==": "_==_", 
 _SUMS = {"+": "_+_", "-": "_-_"}
 _PRODUCTS = {"*": "_*_", "/": "_/_", "%": "_%_"}
 _DEEPEST = 250
+_BEGINNINGS = (
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+)
 
 
 class _Parser:
@@ -243,7 +246,7 @@ class _Parser:
     def parse(self) -> Node:
         node = self._expression()
         if self._token.kind != "end":
-            raise self._unexpected()
+            raise self._left_over()
         return node
 
     @property
@@ -265,8 +268,15 @@ class _Parser:
 
     def _unexpected(self, wanted: str = "") -> CelError:
         token = self._token
-        expected = f" expecting '{wanted}'" if wanted else ""
+        if token.kind == "end" and wanted in (")", "]", "}"):
+            return syntax_error(self._text, token.at, f"Syntax error: missing '{wanted}' at '<EOF>'")
+        expected = f" expecting {wanted if wanted[:1] in '<{' and len(wanted) > 1 else repr(wanted)}" if wanted else ""
         return syntax_error(self._text, token.at, f"Syntax error: mismatched input '{token.text}'{expected}")
+
+    def _left_over(self) -> CelError:
+        token, next_token = self._tokens[self._place : self._place + 2]
+        what = "extraneous" if next_token.kind == "end" else "mismatched"
+        return syntax_error(self._text, token.at, f"Syntax error: {what} input '{token.text}' expecting <EOF>")
 
     def _expression(self) -> Node:
         self._depth += 1
@@ -338,8 +348,7 @@ class _Parser:
                 optional = self._accept("?")
                 field = self._field()
                 if not optional and self._token.kind == "(":
-                    self._take()
-                    node = Call(token.at, field, self._arguments(")"), node)
+                    node = Call(self._take().at, field, self._arguments(")"), node)
                 else:
                     node = Select(token.at, node, field, optional)
             elif token.kind == "[":
@@ -370,8 +379,7 @@ class _Parser:
                 return Literal(token.at, token.value)
             case "name":
                 if self._token.kind == "(":
-                    self._take()
-                    return Call(token.at, token.text, self._arguments(")"))
+                    return Call(self._take().at, token.text, self._arguments(")"))
                 if token.text in RESERVED:
                     raise syntax_error(self._text, token.at, f"reserved identifier: {token.text}")
                 return Name(token.at, token.text)
@@ -386,7 +394,7 @@ class _Parser:
             case "{":
                 return self._map(token.at)
         self._place -= 1
-        raise self._unexpected()
+        raise self._unexpected(_BEGINNINGS)
 
     def _arguments(self, end: str) -> tuple[Node, ...]:
         found: list[Node] = []
@@ -400,6 +408,8 @@ class _Parser:
     def _list(self, at: int) -> Node:
         items: list[tuple[Node, bool]] = []
         while not self._accept("]"):
+            if items and self._token.kind == "end":
+                raise self._unexpected("]")
             optional = self._accept("?")
             items.append((self._expression(), optional))
             if not self._accept(","):

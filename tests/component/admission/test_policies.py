@@ -212,6 +212,19 @@ async def test_a_webhook_is_only_asked_when_its_conditions_hold(admin: Rest, nam
             "undeclared reference to 'params' (in container '')",
         ),
         (
+            {"validations": [{"expression": "request.nothing == 1"}]},
+            "spec.validations[0].expression",
+            "undefined field 'nothing'",
+        ),
+        (
+            {
+                "variables": [{"name": "a", "expression": "1"}],
+                "validations": [{"expression": "variables.a == 'x' && variables.b"}],
+            },
+            "spec.validations[0].expression",
+            "found no matching overload for '_==_' applied to '(int, string)'",
+        ),
+        (
             {"validations": [{"expression": "true"}], "matchConditions": [{"name": "a", "expression": "nope"}]},
             "spec.matchConditions[0].expression",
             "undeclared reference to 'nope' (in container '')",
@@ -227,3 +240,21 @@ async def test_an_expression_that_does_not_compile_is_refused(
     assert f"{path}: Invalid value" in answer.message
     assert "compilation failed: ERROR: <input>:1:" in answer.message
     assert message in answer.message
+
+
+async def test_what_an_expression_must_give(admin: Rest) -> None:
+    spec = {
+        "matchConstraints": rules(),
+        "matchConditions": [{"name": "a", "expression": "1"}],
+        "validations": [{"expression": "object.spec", "messageExpression": "true"}],
+        "auditAnnotations": [{"key": "a", "valueExpression": "1"}],
+    }
+    answer = await admin(
+        "POST", f"{BASE}/validatingadmissionpolicies", {"metadata": {"name": "mistyped"}, "spec": spec}
+    )
+    assert {each["field"]: each["message"].partition(": ")[2] for each in answer.json["details"]["causes"]} == {
+        "spec.matchConditions[0].expression": '"1": must evaluate to bool but got int',
+        "spec.validations[0].expression": '"object.spec": must evaluate to bool but got dyn',
+        "spec.validations[0].messageExpression": '"true": must evaluate to string but got bool',
+        "spec.auditAnnotations[0].valueExpression": '"1": must evaluate to one of [string null_type] but got int',
+    }

@@ -1,3 +1,3 @@
 """A server for each module."""
 
-from tests.component.apiserver.conftest import http, server  # noqa: F401 - the fixtures of the API server's own tests
+from tests.component.apiserver.conftest import http  # noqa: F401 - the fixture of the API server's own tests

@@ -52,6 +52,27 @@ async def test_a_name_that_is_taken_is_refused(http: Http) -> None:
     await rival.until(lambda found: Kind.condition(found, "Established") == "True")
 
 
+async def test_rules_are_checked_against_the_schema_they_stand_in(http: Http) -> None:
+    def ruled(*rules: Obj) -> Obj:
+        spec = {"type": "object", "properties": {"x": {"type": "integer"}}, "x-kubernetes-validations": list(rules)}
+        return {"type": "object", "properties": {"spec": spec}}
+
+    rules = (
+        {"rule": "self.y == 1"},
+        {"rule": "self.x"},
+        {"rule": "self.x > 0", "messageExpression": "self.x"},
+        {"rule": "oldSelf.orValue(self).x == self.x", "optionalOldSelf": True},
+    )
+    answer = await http("POST", DEFINITIONS, Kind(http, version(schema=ruled(*rules))).definition)
+    path = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations"
+    assert {each["field"]: each["message"] for each in answer.json["details"]["causes"]} == {
+        f"{path}[0].rule": 'Invalid value: "self.y == 1": compilation failed: '
+        "ERROR: <input>:1:5: undefined field 'y'\n | self.y == 1\n | ....^",
+        f"{path}[1].rule": 'Invalid value: "self.x": cel expression must evaluate to a bool',
+        f"{path}[2].messageExpression": 'Invalid value: "self.x": messageExpression must evaluate to a string',
+    }
+
+
 # Objects.
 
 

@@ -137,7 +137,10 @@ def test_what_cannot_be_evaluated(text: str, message: str) -> None:
     ("text", "message"),
     [
         ("foo > 1", "ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')\n | foo > 1\n | ^"),
-        ("x +\n nope(1)", "ERROR: <input>:2:2: undeclared reference to 'nope' (in container '')\n |  nope(1)\n | .^"),
+        (
+            "x +\n nope(1)",
+            "ERROR: <input>:2:6: undeclared reference to 'nope' (in container '')\n |  nope(1)\n | .....^",
+        ),
         ("x.frobnicate()", "undeclared reference to 'frobnicate'"),
         ("1 +", "ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>'"),
         ("a b", "Syntax error"),
