@@ -117,6 +117,19 @@ def _resources(pod: Obj, others: list[Obj], allocatable: dict[str, str]) -> Reje
     return None
 
 
+def missing(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str]) -> dict[str, int]:
+    """How much of which resource the pod would need beyond what is free, cpu in thousandths."""
+    active = [other for other in others if meta.uid(other) != meta.uid(pod)]
+    short = {"pods": len(active) + 1 - int(allocatable.get("pods", "110"))}
+    for name, there in allocatable.items():
+        milli = name == "cpu"
+        wanted, _ = resources.total(pod, "requests", name, milli)
+        if wanted and name != "pods":
+            used = sum(resources.total(other, "requests", name, milli)[0] for other in active)
+            short[name] = wanted + used - (quantity.milli(there) if milli else quantity.value(there))
+    return {name: amount for name, amount in short.items() if amount > 0}
+
+
 def _node_affinity(pod: Obj, node: Obj) -> Rejection | None:
     if node_affinity.allows(pod["spec"], node):
         return None

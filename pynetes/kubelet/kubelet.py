@@ -16,7 +16,7 @@ from typing import Any
 from pynetes.client.client import Client
 from pynetes.client.events import EventRecorder
 from pynetes.client.informer import Informer
-from pynetes.kubelet import admission, machine, mounts, observed, spec
+from pynetes.kubelet import admission, machine, mounts, observed, preemption, spec
 from pynetes.kubelet.cgroups import Cgroups
 from pynetes.kubelet.cri import events as runtime_events
 from pynetes.kubelet.cri.client import Cri, CriError
@@ -146,6 +146,7 @@ class Kubelet:
                 raise
             except Exception:
                 log.exception("%s: starting over", spec.describe(worker.pod))
+                worker.stopped.set()
                 await clock.sleep(1.0)
                 fresh = self.workers[worker.uid] = PodWorker(self.context, worker.pod)
                 if worker.gone:
@@ -178,7 +179,24 @@ class Kubelet:
         if rejection is not None and rejection[0] in admission.ABOUT_THE_NODE:
             await self.node.look()
             rejection = self._check(pod)
+        if rejection is not None and rejection[0].startswith("OutOf") and preemption.is_critical(pod):
+            if await self._make_room(pod):
+                rejection = self._check(pod)
         return rejection
+
+    async def _make_room(self, pod: Obj) -> bool:
+        """End what must go so that a critical pod fits; returns whether there was anything that helps."""
+        others = self._neighbours(meta.uid(pod))
+        short = admission.missing(pod, others, self.node.allocatable)
+        victims = preemption.victims(pod, others, short)
+        if not victims:
+            return False
+        ending = [self.workers[meta.uid(victim)] for victim in victims]
+        for worker in ending:
+            self.events.event(worker.pod, "Warning", preemption.REASON, preemption.MESSAGE)
+            worker.preempt()
+        await asyncio.gather(*(worker.stopped.wait() for worker in ending))
+        return True
 
     def _check(self, pod: Obj) -> admission.Rejection | None:
         others = self._neighbours(meta.uid(pod))

@@ -20,7 +20,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pynetes.client.client import Unreachable
-from pynetes.kubelet import mounts, observed, spec
+from pynetes.kubelet import mounts, observed, preemption, spec
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
@@ -68,6 +68,7 @@ class PodWorker:
         self.gone = False  # the API has no such object any more
         self.finished: tuple[str, str, str] | None = None
         self.rejection: tuple[str, str] | None = None
+        self.stopped = asyncio.Event()  # nothing of it runs any more
         self.ended: dict[str, asyncio.Event] = {}  # container id → its end, for those who follow its log
         self._over = spec.is_terminal(self.status)
         self._grace: float | None = None
@@ -137,6 +138,11 @@ class PodWorker:
         """End the pod because the node runs short; who watches is told that it was not the pod's doing."""
         self._disruption = message
         self.finish("Failed", "Evicted", message, grace)
+
+    def preempt(self) -> None:
+        """End the pod because a critical one needs its room."""
+        self._disruption = preemption.DISRUPTION
+        self.finish("Failed", preemption.REASON, preemption.MESSAGE)
 
     def container_ended(self, container_id: str) -> None:
         """The runtime says that a container ended."""
@@ -556,6 +562,7 @@ class PodWorker:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)
         self.vitals.stop_all()
+        self.stopped.set()
         for container in self.view.all_containers():
             self._note(container)
         return State.CLEANING

@@ -398,6 +398,24 @@ async def test_a_pod_that_does_not_fit_is_rejected(node: Node) -> None:
     await node.delete("toobig")
 
 
+async def test_a_critical_pod_makes_room_for_itself(node: Node) -> None:
+    allocatable = (await node.client.get("nodes", "node-1"))["status"]["allocatable"]
+    half = {"resources": {"requests": {"cpu": f"{int(allocatable['cpu']) * 600}m"}}}
+    await node.create(make_pod("plain", "sleep", "3600", container=half))
+    await node.wait("plain", is_ready)
+    await node.create(make_pod("critical", "sleep", "3600", container=half, priorityClassName="system-node-critical"))
+    await node.wait("critical", is_ready)
+    pod = await node.wait("plain", lambda pod: pod["status"].get("phase") == "Failed")
+    text = "Preempted in order to admit critical pod"
+    assert (pod["status"]["reason"], pod["status"]["message"]) == ("Preempting", text)
+    disruption = meta.get_condition(pod, "DisruptionTarget")
+    assert disruption and disruption["reason"] == "TerminationByKubelet"
+    assert disruption["message"] == "Pod was preempted by Kubelet to accommodate a critical pod."
+    assert ("Preempting", text) in await node.events("plain")
+    for name in ("plain", "critical"):
+        await node.delete(name)
+
+
 async def test_a_label_that_the_scheduler_saw_first_counts(node: Node) -> None:
     """The kubelet looks at its own object every ten seconds; a pod may be there for a label set just now."""
     [name] = [meta.name(found) for found in (await node.client.list("nodes")).items]
