@@ -111,7 +111,7 @@ def _owner_references(errors: Errors, references: list[Obj]) -> None:
             if not reference.get(field):
                 errors.invalid(f"{path}.{field}", reference.get(field, ""), "must not be empty")
         if (api_version, reference.get("kind")) in _BANNED_OWNERS:
-            detail = f"{api_version}, Kind={reference['kind']} is disallowed from being an owner"
+            detail = f"/{api_version}, Kind={reference['kind']} is disallowed from being an owner"
             errors.invalid(path, _owner_text(reference), detail)
         if reference.get("controller"):
             if controller:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pynetes.apiserver import negotiate
+from pynetes.apiserver import negotiate, yaml
 from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import Request
 from pynetes.machinery import decode_errors, errors, scheme, wire
@@ -19,14 +19,14 @@ _SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 
 def decode(request: Request, resource: Resource, ctx: Context) -> Obj:
     """The body as an object of this resource, in the version of the path."""
-    raw = negotiate.body_json(request)
+    raw, repeated = negotiate.read_body(request, resource.rt.kind)
     if resource.definition is None and resource.schema is not None:
-        return _decode_custom(raw, resource, ctx)
+        return _decode_custom(raw, resource, ctx, repeated)
     target = resource.rt if resource.definition is not None else None
-    return decode_as(raw, target, resource.rt.api_version, resource.rt.kind, ctx)
+    return decode_as(raw, target, resource.rt.api_version, resource.rt.kind, ctx, repeated=repeated)
 
 
-def _decode_custom(raw: bytes, resource: Resource, ctx: Context) -> Obj:
+def _decode_custom(raw: bytes, resource: Resource, ctx: Context, repeated: list[str]) -> Obj:
     """A body as a custom kind: what its schema does not name is dropped, and told of."""
     rt, schema = resource.rt, resource.schema
     assert schema is not None
@@ -41,28 +41,43 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context) -> Obj:
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {rt.kind})")
     check_kind(obj, rt.api_version, rt.kind)
     faults = decode_errors.strict_errors(schema, raw) if ctx.field_validation != "Ignore" else []
-    if faults and ctx.field_validation == "Strict":
-        raise errors.bad_request(
-            f'{rt.kind} in version "{rt.version}" cannot be handled as a {rt.kind}: '
-            f"strict decoding error: {', '.join(faults)}"
-        )
-    ctx.warnings += faults
+    _judge(repeated, faults, f'{rt.kind} in version "{rt.version}" cannot be handled as a {rt.kind}', ctx)
     resource.strategy.receive(obj)
     return obj
 
 
-def decode_as(raw: bytes, target: Any, api_version: str, kind: str, ctx: Context, *, also: tuple[str, ...] = ()) -> Obj:
+def _judge(repeated: list[str], unknown: list[str], what: str, ctx: Context) -> None:
+    """Refuse or tell of what a body gives twice or should not give at all, as the client wishes."""
+    if ctx.field_validation == "Strict" and (repeated or unknown):
+        faults = [yaml.repeated_text(repeated), *unknown] if repeated else unknown
+        raise errors.bad_request(f"{what}: strict decoding error: {', '.join(faults)}")
+    if ctx.field_validation == "Warn":
+        ctx.warnings += repeated + unknown
+
+
+def decode_as(
+    raw: bytes,
+    target: Any,
+    api_version: str,
+    kind: str,
+    ctx: Context,
+    *,
+    also: tuple[str, ...] = (),
+    repeated: list[str] | None = None,
+) -> Obj:
     """A JSON body as `kind` of `api_version`; `target` is what `scheme` knows it by (None: not typed).
 
-    `also` names older versions of the same shape that are as good.
+    `also` names older versions of the same shape that are as good, `repeated` what was given twice before it was JSON.
     """
     if target is None:
         obj: Obj = wire.decode(raw)
-    elif ctx.field_validation == "Warn":
-        obj, faults = scheme.decode_reporting(target, raw)
-        ctx.warnings += faults
+    elif ctx.field_validation == "Ignore":
+        obj = scheme.decode(target, raw)
     else:
-        obj = scheme.decode(target, raw, strict=ctx.field_validation == "Strict")
+        obj, faults = scheme.decode_reporting(target, raw)
+        said_version, said_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind
+        what = f'{said_kind} in version "{said_version.rpartition("/")[2]}" cannot be handled as a {kind}'
+        _judge(repeated or [], faults, what, ctx)
     if obj.get("apiVersion") in also:
         obj["apiVersion"] = api_version
     check_kind(obj, api_version, kind)
@@ -75,12 +90,13 @@ def check_kind(obj: Obj, api_version: str, kind: str) -> None:
     if (said_version, said_kind) == (api_version, kind):
         return
     short = said_version.rpartition("/")[2]
+    what = f'{said_kind} in version "{short}" cannot be handled as a {kind}'
+    known = scheme.definition_of(api_version, kind) is not None
+    if (known or said_kind != kind) and scheme.definition_of(said_version, said_kind) is None:
+        raise errors.bad_request(
+            f'{what}: no kind "{said_kind}" is registered for version "{said_version}" in scheme {_SCHEME}'
+        )
     if said_kind != kind:
-        what = f'{said_kind} in version "{short}" cannot be handled as a {kind}'
-        if scheme.definition_of(said_version, said_kind) is None:
-            raise errors.bad_request(
-                f'{what}: no kind "{said_kind}" is registered for version "{said_version}" in scheme {_SCHEME}'
-            )
         own = "core" if "/" not in api_version else api_version.partition("/")[0].partition(".")[0]
         raise errors.bad_request(f"{what}: converting ({short}.{said_kind}) to ({own}.{kind}): unknown conversion")
     raise errors.bad_request(
@@ -91,6 +107,10 @@ def check_kind(obj: Obj, api_version: str, kind: str) -> None:
 def check_name(obj: Obj, name: str, namespace: str) -> None:
     """The name and namespace in the body of an update must be those of the path."""
     metadata = obj.get("metadata") or {}
+    if namespace and metadata.get("namespace", namespace) not in ("", namespace):
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     own = metadata.get("name", "")
     if not own:
         raise errors.bad_request(
@@ -98,8 +118,3 @@ def check_name(obj: Obj, name: str, namespace: str) -> None:
         )
     if own != name:
         raise errors.bad_request(f"the name of the object ({own}) does not match the name on the URL ({name})")
-    space = metadata.get("namespace", "")
-    if namespace and space and space != namespace:
-        raise errors.bad_request(
-            f"the namespace of the object ({space}) does not match the namespace on the request ({namespace})"
-        )

@@ -12,7 +12,7 @@ import msgspec
 
 from pynetes.apiserver import yaml
 from pynetes.apiserver.request import JSON, Request, Response
-from pynetes.machinery import errors, protobuf, wire
+from pynetes.machinery import decode_errors, errors, protobuf, wire
 from pynetes.machinery.meta import Obj
 
 YAML = "application/yaml"
@@ -103,18 +103,30 @@ def body_type(header: str) -> str:
     return header.partition(";")[0].strip().lower() or JSON
 
 
-def body_json(request: Request) -> bytes:
+def body_json(request: Request, kind: str) -> bytes:
     """The body as JSON, translated if it came as YAML or as protocol buffers; 415 for other types."""
+    return read_body(request, kind)[0]
+
+
+def read_body(request: Request, kind: str) -> tuple[bytes, list[str]]:
+    """The body as JSON, and what a YAML body gives twice; `kind` is what errors say it must be."""
     media = body_type(request.headers.get("content-type", ""))
     if media == JSON:
-        return _as_utf8(request.body)
+        return _as_utf8(request.body), []
     if media == protobuf.MEDIA_TYPE:
         try:
-            return wire.encode(protobuf.decode(request.body))
+            return wire.encode(protobuf.decode(request.body)), []
         except protobuf.ProtobufError as error:
             raise errors.bad_request(str(error)) from error
     if media in (YAML, "text/yaml"):
-        return wire.encode(yaml.load(request.body))
+        try:
+            value, repeated = yaml.load(request.body)
+        except yaml.YamlError as error:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind}): "
+                f"{str(error).removeprefix(yaml.PREFIX)} ({decode_errors.summarize(request.body)})"
+            ) from error
+        return wire.encode(value), repeated
     raise errors.unsupported_media_type(READ)
 
 

@@ -310,7 +310,7 @@ def delete_options(request: Request) -> tuple[Obj, Context]:
 
 def _delete_body(request: Request) -> Obj:
     """The DeleteOptions in a body; any group's spelling of the version will do."""
-    options = scheme.decode(_DELETE_OPTIONS, negotiate.body_json(request))
+    options = scheme.decode(_DELETE_OPTIONS, negotiate.body_json(request, "DeleteOptions"))
     if options.pop("kind", "DeleteOptions") != "DeleteOptions":
         raise errors.bad_request("decoded object cannot be converted to DeleteOptions")
     options.pop("apiVersion", None)

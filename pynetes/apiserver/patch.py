@@ -38,18 +38,28 @@ async def run(
     return await writes.update(registry, resource, info.namespace, info.name, change, ctx, subresource=subresource)
 
 
-def change_of(request: Request, resource: Resource, ctx: Context) -> writes.Change:
-    """The change that the patch in the body makes, for views that are stored as part of another object (scale)."""
+def change_of(request: Request, resource: Resource, ctx: Context) -> tuple[writes.Change, bool]:
+    """The change that the patch in the body makes, for views that are stored as part of another object (scale).
+
+    True beside it says that it is applied, and the change sees to the managed fields.
+    """
     media = negotiate.body_type(request.headers.get("content-type", ""))
     if media not in negotiate.PATCH_TYPES:
         raise errors.unsupported_media_type(negotiate.PATCH_TYPES)
     _check_options(request, media)
     info = request.info
     assert info is not None
-    if media == APPLY_PATCH:
-        # A view has one field to own; applying it is merging it.
-        return _Patch(MERGE_PATCH, wire.encode(yaml.load(request.body)), resource, info, ctx)
-    return _Patch(media, request.body, resource, info, ctx)
+    if media != APPLY_PATCH:
+        return _Patch(media, request.body, resource, info, ctx), False
+    config, force = intent(request, resource, info, ctx), parameters.flag(request, "force")
+    subresource = info.subresource
+
+    async def applied(old: Obj | None) -> Obj:
+        now = clock.timestamp()
+        manager, definition = ctx.field_manager, resource.schema
+        return apply.server_side_apply(old, config, manager, force, definition, now, subresource=subresource)
+
+    return applied, True
 
 
 def _check_options(request: Request, media: str) -> None:
@@ -143,11 +153,7 @@ async def _apply(
     registry: Registry, resource: Resource, request: Request, info: RequestInfo, ctx: Context, subresource: str
 ) -> writes.Written:
     """Server-side apply: the body is the whole intent of one field manager."""
-    try:
-        sent = yaml.load(request.body)
-    except StatusError as error:
-        raise errors.bad_request(f"error decoding YAML: {error.message}") from error
-    config = _intent(sent, resource, info)
+    config = intent(request, resource, info, ctx)
     if resource.written_as is not None:
         return await _apply_as_current(registry, resource, resource.written_as, request, config, ctx, subresource)
     return await _apply_intent(registry, resource, request, config, ctx, subresource)
@@ -200,6 +206,8 @@ async def _apply_intent(
             subresource=subresource,
             reset=resource.ignored(subresource),
         )
+        if old is None:
+            bodies.check_name(outcome, info.name, "")
         if resource.definition is None:
             resource.strategy.receive(outcome)
             return outcome
@@ -218,9 +226,13 @@ async def _apply_intent(
     )
 
 
-def _intent(sent: Any, resource: Resource, info: RequestInfo) -> Obj:
+def intent(request: Request, resource: Resource, info: RequestInfo, ctx: Context) -> Obj:
     """The applied configuration, checked: it must say what it is, and agree with the path."""
     rt = resource.rt
+    try:
+        sent, repeated = yaml.load(request.body)
+    except yaml.YamlError as error:
+        raise errors.bad_request(f"error decoding YAML: {error}") from error
     if not isinstance(sent, dict):
         raise errors.bad_request("error decoding YAML: error unmarshaling JSON: not an object")
     if sent.get("apiVersion", "") != rt.api_version:
@@ -235,10 +247,15 @@ def _intent(sent: Any, resource: Resource, info: RequestInfo) -> Obj:
             f"no corresponding type for {kind}"
         )
     metadata = sent.setdefault("metadata", {})
-    if metadata.get("managedFields"):
-        raise errors.bad_request("metadata.managedFields must be nil")
-    metadata.setdefault("name", info.name)
-    if rt.namespaced:
-        metadata.setdefault("namespace", info.namespace)
-    bodies.check_name(sent, info.name, info.namespace if rt.namespaced else "")
+    if isinstance(metadata, dict):
+        if metadata.get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        if rt.namespaced:
+            metadata.setdefault("namespace", info.namespace)
+        named = {"metadata": {"name": info.name} | metadata}
+        bodies.check_name(named, info.name, info.namespace if rt.namespaced else "")
+    if repeated and ctx.field_validation == "Strict":
+        raise errors.bad_request(f"error strict decoding YAML: {yaml.PREFIX}{yaml.repeated_text(repeated)}")
+    if ctx.field_validation == "Warn":
+        ctx.warnings += repeated
     return sent

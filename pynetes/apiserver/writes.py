@@ -183,7 +183,7 @@ def _place(resource: Resource, metadata: Obj, namespace: str) -> None:
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
         metadata["namespace"] = namespace
-    elif not metadata.get("namespace"):
+    else:
         metadata.pop("namespace", None)
 
 

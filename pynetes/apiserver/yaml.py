@@ -4,18 +4,27 @@ from typing import Any
 
 import yaml as pyyaml
 
-from pynetes.machinery import errors, yaml_body
+from pynetes.machinery import yaml_body
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.yaml_body import YamlError
+
+PREFIX = "error converting YAML to JSON: "
+REPEATED = "yaml: unmarshal errors:\n  "
 
 _Dumper: Any = getattr(pyyaml, "CSafeDumper", pyyaml.SafeDumper)
 
 
-def load(data: bytes) -> Any:
-    """The value of a YAML document in JSON's types; 400 if it is malformed."""
+def load(data: bytes) -> tuple[Any, list[str]]:
+    """The value of a YAML document in JSON's types, and what is given twice in it; raises YamlError."""
     try:
-        return yaml_body.parse(data)[0]
-    except (yaml_body.YamlError, UnicodeDecodeError) as error:
-        raise errors.bad_request(str(error)) from error
+        return yaml_body.parse(data)
+    except UnicodeDecodeError as error:
+        raise YamlError(f"{PREFIX}yaml: {error}") from error
+
+
+def repeated_text(repeated: list[str]) -> str:
+    """What is given twice, as the one error that Go's strict reader makes of it."""
+    return REPEATED + "\n  ".join(repeated)
 
 
 def dump(obj: Obj) -> bytes:

@@ -47,7 +47,7 @@ class ConfigMapStrategy(Strategy):
             errors.check(f"binaryData[{key}]", key, names.config_key(key))
             total += _decoded_size(value or "")
         if total > MAX_SIZE:
-            errors.too_long("", MAX_SIZE)
+            errors.too_long("[]", MAX_SIZE)
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         _immutable(errors, new, old, ("data", "binaryData"))

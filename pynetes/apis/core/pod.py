@@ -115,6 +115,7 @@ class PodStrategy(Strategy):
             "spec.hostNetwork": printing.yes_no(spec.get("hostNetwork")),
             "status.phase": status.get("phase") or "",
             "status.podIP": (addresses[0].get("ip") if addresses else status.get("podIP")) or "",
+            "status.podIPs": "",  # known, but never filled, as upstream
             "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         }
 

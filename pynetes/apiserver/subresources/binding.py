@@ -27,7 +27,7 @@ _BINDING = "io.k8s.api.core.v1.Binding"
 async def bind(request: Request, server: "ApiServer", rt: ResourceType, namespace: str, name: str) -> Response:
     """Bind the pod in the path."""
     ctx = parameters.context(request, "CreateOptions")
-    binding = bodies.decode_as(negotiate.body_json(request), _BINDING, "v1", "Binding", ctx)
+    binding = bodies.decode_as(negotiate.body_json(request, "Binding"), _BINDING, "v1", "Binding", ctx)
     metadata = binding.setdefault("metadata", {})
     if metadata.get("name", name) not in ("", name):
         raise errors.bad_request("name in URL does not match name in Binding object")
@@ -39,7 +39,7 @@ async def bind(request: Request, server: "ApiServer", rt: ResourceType, namespac
 async def bind_named(request: Request, server: "ApiServer", rt: ResourceType, namespace: str, name: str) -> Response:
     """Bind the pod that the binding is named after."""
     ctx = parameters.context(request, "CreateOptions")
-    binding = bodies.decode_as(negotiate.body_json(request), _BINDING, "v1", "Binding", ctx)
+    binding = bodies.decode_as(negotiate.body_json(request, "Binding"), _BINDING, "v1", "Binding", ctx)
     binding.setdefault("metadata", {})["namespace"] = namespace
     if not meta.name(binding):
         raise errors.bad_request("name is required")

@@ -32,7 +32,7 @@ VIOLATES = "Cannot evict pod as it would violate the pod's disruption budget."
 async def evict(request: Request, server: "ApiServer", rt: ResourceType, namespace: str, name: str) -> Response:
     """Evict the pod in the path."""
     ctx = parameters.context(request, "CreateOptions")
-    raw = negotiate.body_json(request)
+    raw = negotiate.body_json(request, "Eviction")
     # kubectl before v1.22 speaks of evictions in v1beta1, which outlived the rest of that version.
     eviction = bodies.decode_as(raw, _EVICTION, "policy/v1", "Eviction", ctx, also=("policy/v1beta1",))
     if meta.name(eviction) != name:

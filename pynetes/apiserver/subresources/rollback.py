@@ -25,7 +25,8 @@ async def roll_back(request: Request, server: "ApiServer", rt: ResourceType, nam
         raise errors.path_not_found()
     ctx = parameters.context(request, "CreateOptions")
     target = deployment_rollback.definition(rt.api_version)
-    wish = bodies.decode_as(negotiate.body_json(request), target, rt.api_version, deployment_rollback.KIND, ctx)
+    raw = negotiate.body_json(request, deployment_rollback.KIND)
+    wish = bodies.decode_as(raw, target, rt.api_version, deployment_rollback.KIND, ctx)
     if wish.get("name", "") != name:
         raise errors.bad_request(f"name in URL ({name}) does not match name in DeploymentRollback ({wish.get('name')})")
 

@@ -3,6 +3,7 @@
 Where the number stands is in the kind's `ScaleSpec`, as in a custom resource's definition, so one handler serves all.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pynetes.apis.registry import strategy_for
@@ -13,6 +14,8 @@ from pynetes.apiserver.request import Request, Response
 from pynetes.apiserver.subresources import ANY, subresource
 from pynetes.machinery import errors, selectors, wire
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.patches import fieldset, managers
+from pynetes.machinery.patches.fieldset import FieldSet
 from pynetes.machinery.resources import ResourceType
 
 if TYPE_CHECKING:
@@ -80,27 +83,79 @@ async def handle(request: Request, server: "ApiServer", rt: ResourceType, namesp
         return negotiate.object_response(request, scale_of(obj, spec))
     if info.verb == "update":
         ctx = parameters.context(request, "UpdateOptions")
-        sent = bodies.decode_as(negotiate.body_json(request), SCALE, "autoscaling/v1", "Scale", ctx)
+        sent = bodies.decode_as(negotiate.body_json(request, "Scale"), SCALE, "autoscaling/v1", "Scale", ctx)
         bodies.check_name(sent, name, namespace)
-        changer = _replace(sent)
+        changer, applied = _replace(sent), False
     else:
         ctx = parameters.context(request, "PatchOptions")
-        changer = patch.change_of(request, _AS_SCALE, ctx)
+        changer, applied = patch.change_of(request, _AS_SCALE, ctx)
 
     async def rescaled(old: Obj | None) -> Obj:
         assert old is not None
-        wanted = await changer(scale_of(old, spec))
+        seen = scale_of(old, spec)
+        if applied:
+            seen["metadata"]["managedFields"] = _managers_of_scale(old, spec)
+        wanted = await changer(seen)
         _check(wanted, name)
         set_path(old, spec.spec_replicas_path, (wanted.get("spec") or {}).get("replicas") or 0)
+        if applied:
+            old["metadata"]["managedFields"] = _managers_of_parent(old, wanted, spec)
         for field in ("resourceVersion", "uid"):
             if (wanted.get("metadata") or {}).get(field):
                 old["metadata"][field] = wanted["metadata"][field]
         return old
 
     written = await writes.update(
-        registry, resource, namespace, name, rescaled, ctx, subresource="scale", retry=info.verb == "patch"
+        registry,
+        resource,
+        namespace,
+        name,
+        rescaled,
+        ctx,
+        subresource="scale",
+        retry=info.verb == "patch",
+        applied=applied,
     )
     return negotiate.object_response(request, scale_of(wire.decode(written.value), spec))
+
+
+_REPLICAS_OF_SCALE = fieldset.of_paths(("f:spec", "f:replicas"))
+
+
+def _replicas_of(spec: ScaleSpec) -> FieldSet:
+    return fieldset.of_paths(tuple(f"f:{field}" for field in spec.spec_replicas_path.strip(".").split(".")))
+
+
+def _managers_of_scale(obj: Obj, spec: ScaleSpec) -> list[Obj]:
+    """Those of the object's managers who manage its number of replicas, as managers of the Scale."""
+    known = managers.decode(obj["metadata"].get("managedFields") or [])
+    replicas = _replicas_of(spec)
+    return managers.encode(
+        {
+            who: replace(what, fields=_REPLICAS_OF_SCALE)
+            for who, what in known.items()
+            if fieldset.intersection(what.fields, replicas)
+        }
+    )
+
+
+def _managers_of_parent(obj: Obj, scale: Obj, spec: ScaleSpec) -> list[Obj]:
+    """The object's managers after its Scale was applied: the number is managed by those who manage it there."""
+    replicas = _replicas_of(spec)
+    now = {
+        who: what
+        for who, what in managers.decode(scale["metadata"].get("managedFields") or []).items()
+        if fieldset.intersection(what.fields, _REPLICAS_OF_SCALE)
+    }
+    known = managers.decode(obj["metadata"].get("managedFields") or [])
+    result = {who: what for who, what in known.items() if who in now} | managers.released(
+        {who: what for who, what in known.items() if who not in now}, replicas
+    )
+    for who, what in now.items():
+        before = result.get(who)
+        fields = fieldset.union(before.fields, replicas) if before else replicas
+        result[who] = replace(what, fields=fields, api_version=obj["apiVersion"])
+    return managers.encode(result)
 
 
 def _replace(sent: Obj) -> writes.Change:

@@ -37,7 +37,7 @@ async def create_token(request: Request, server: "ApiServer", rt: ResourceType, 
         raise errors.path_not_found()
     assert request.user is not None
     ctx = parameters.context(request, "CreateOptions")
-    raw = negotiate.body_json(request)
+    raw = negotiate.body_json(request, _KIND)
     asked = bodies.decode_as(raw, scheme.definition_of(_API_VERSION, _KIND), _API_VERSION, _KIND, ctx)
     account = server.registry.get(rt, namespace, name)
     if account is None:

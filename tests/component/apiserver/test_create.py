@@ -183,3 +183,49 @@ async def test_a_dry_run_changes_nothing(http: Http, configmaps: str) -> None:
 async def test_dry_run_knows_only_all(http: Http, configmaps: str) -> None:
     answer = await http("POST", configmaps + "?dryRun=Some", configmap("a"))
     assert answer.status == 422 and 'dryRun: Unsupported value: "Some"' in answer.message
+
+
+async def test_a_cluster_wide_object_has_no_namespace_whatever_it_says(http: Http) -> None:
+    body = {"metadata": {"name": "everywhere", "namespace": "somewhere"}}
+    made = await http("POST", "/api/v1/namespaces?dryRun=All", body)
+    assert made.status == 201 and "namespace" not in made.json["metadata"]
+
+
+async def test_a_version_that_does_not_have_the_kind_is_unknown(http: Http, configmaps: str) -> None:
+    answer = await http("POST", configmaps, {"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}})
+    assert answer.status == 400
+    assert answer.message.startswith(
+        'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2"'
+    )
+
+
+async def test_null_is_an_empty_object(http: Http, configmaps: str) -> None:
+    answer = await http("POST", configmaps, b"null")
+    assert answer.status == 422
+    assert answer.message.endswith("metadata.name: Required value: name or generateName is required")
+
+
+async def test_yaml_that_cannot_be_read_is_shown(http: Http, configmaps: str) -> None:
+    answer = await http("POST", configmaps, b"a: b: c", content_type="application/yaml")
+    assert answer.status == 400
+    assert answer.message == (
+        "the object provided is unrecognized (must be of type ConfigMap): "
+        "yaml: line 1: mapping values are not allowed in this context (613a20623a2063)"
+    )
+
+
+async def test_what_yaml_gives_twice_is_refused_or_told(http: Http, configmaps: str) -> None:
+    body = b"metadata:\n  name: x\n  name: z\ndata:\n  a: '1'\n  a: '2'\nfoo: 1\n"
+    strict = await http("POST", f"{configmaps}?fieldValidation=Strict", body, content_type="application/yaml")
+    assert strict.status == 400
+    assert strict.message == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n'
+        '  line 3: key "name" already set in map\n  line 6: key "a" already set in map, unknown field "foo"'
+    )
+    warned = await http("POST", configmaps, body, content_type="application/yaml")
+    assert warned.status == 201 and warned.json["data"] == {"a": "2"}
+    assert warned.warnings == [
+        '299 - "line 3: key \\"name\\" already set in map"',
+        '299 - "line 6: key \\"a\\" already set in map"',
+        '299 - "unknown field \\"foo\\""',
+    ]

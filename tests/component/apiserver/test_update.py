@@ -49,9 +49,7 @@ async def test_name_and_namespace_must_be_those_of_the_path(http: Http, configma
     assert answer.status == 400
     assert answer.message == "the name of the object (b) does not match the name on the URL (a)"
     answer = await http("PUT", configmaps + "/a", configmap("a", namespace="x"))
-    assert (
-        answer.message == f"the namespace of the object (x) does not match the namespace on the request ({namespace})"
-    )
+    assert answer.message == "the namespace of the provided object does not match the namespace sent on the request"
     answer = await http("PUT", configmaps + "/a", configmap())
     assert answer.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
 
@@ -193,3 +191,69 @@ async def test_force_is_for_apply_only(http: Http, configmaps: str) -> None:
     answer = await http.patch(configmaps + "/a?force=true", {})
     assert answer.status == 422
     assert "force: Forbidden: may not be specified for non-apply patch" in answer.message
+
+
+async def scale_of(http: Http, namespace: str) -> str:
+    """The path of a Deployment whose replicas `owner` applied."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+    assert (await http.patch(f"{path}?fieldManager=owner", made, "apply")).status == 201
+    return path
+
+
+def scale(replicas: int) -> dict:
+    return {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": replicas},
+    }
+
+
+async def managers_of_replicas(http: Http, path: str) -> set[tuple[str, str, str, str]]:
+    entries = (await http("GET", path)).json["metadata"]["managedFields"]
+    return {
+        (entry["manager"], entry["operation"], entry.get("subresource", ""), entry["apiVersion"])
+        for entry in entries
+        if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
+    }
+
+
+async def test_applying_a_scale_conflicts_with_who_owns_the_replicas(http: Http, namespace: str) -> None:
+    path = await scale_of(http, namespace)
+    answer = await http.patch(f"{path}/scale?fieldManager=sc", scale(7), "apply")
+    assert answer.status == 409
+    assert answer.message == 'Apply failed with 1 conflict: conflict with "owner": .spec.replicas'
+    forced = await http.patch(f"{path}/scale?fieldManager=sc&force=true", scale(7), "apply")
+    assert forced.status == 200 and forced.json["spec"]["replicas"] == 7
+    assert await managers_of_replicas(http, path) == {("sc", "Apply", "scale", "apps/v1")}
+
+
+async def test_applying_a_scale_that_agrees_shares_the_replicas(http: Http, namespace: str) -> None:
+    path = await scale_of(http, namespace)
+    assert (await http.patch(f"{path}/scale?fieldManager=sc", scale(3), "apply")).status == 200
+    owners = {("owner", "Apply", "", "apps/v1"), ("sc", "Apply", "scale", "apps/v1")}
+    assert await managers_of_replicas(http, path) == owners
+    answer = await http.patch(f"{path}/scale?fieldManager=sc", scale(4), "apply")
+    assert answer.message == 'Apply failed with 1 conflict: conflict with "owner": .spec.replicas'
+
+
+async def test_an_apply_that_creates_must_name_the_object(http: Http, configmaps: str) -> None:
+    answer = await http.patch(f"{configmaps}/x?fieldManager=m", {"apiVersion": "v1", "kind": "ConfigMap"}, "apply")
+    assert answer.status == 400
+    assert answer.message == "the name of the object (x based on URL) was undeterminable: name must be provided"
+
+
+async def test_a_strict_apply_refuses_what_is_given_twice(http: Http, configmaps: str) -> None:
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: '1'\n  a: '2'\n"
+    strict = await http.patch(f"{configmaps}/x?fieldManager=m&fieldValidation=Strict", body, "apply")
+    assert strict.status == 400
+    assert strict.message == (
+        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+        '  line 7: key "a" already set in map'
+    )
+    warned = await http.patch(f"{configmaps}/x?fieldManager=m", body, "apply")
+    assert warned.status == 201 and warned.json["data"] == {"a": "2"}
+    assert warned.warnings == ['299 - "line 7: key \\"a\\" already set in map"']

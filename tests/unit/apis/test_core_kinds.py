@@ -118,7 +118,7 @@ def test_string_data_is_merged_into_data_and_never_stored(create):
             {"data": {"a": "1"}, "binaryData": {"a": "MQ=="}},
             ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
         ),
-        ("configmaps", {"data": {"a": "x" * (1 << 20) + "y"}}, [": Too long: may not be more than 1048576 bytes"]),
+        ("configmaps", {"data": {"a": "x" * (1 << 20) + "y"}}, ["[]: Too long: may not be more than 1048576 bytes"]),
         ("secrets", {"type": "kubernetes.io/tls"}, ["data[tls.crt]: Required value", "data[tls.key]: Required value"]),
         (
             "secrets",

@@ -516,6 +516,7 @@ def test_the_fields_that_selectors_may_name():
         "status.nominatedNodeName": "",
         "status.phase": "Running",
         "status.podIP": "10.0.0.1",
+        "status.podIPs": "",
     }
 
 
