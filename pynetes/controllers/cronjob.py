@@ -73,11 +73,18 @@ class CronJobController(Controller):
         active = [*(status.get("active") or [])]
         by_uid = {meta.uid(job): job for job in jobs}
         listed = {entry["uid"] for entry in active}
-        active += [
-            planning.reference(job)
-            for job in jobs
-            if meta.uid(job) not in listed and not planning.finished_as(job) and not meta.is_deleting(job)
-        ]
+        strange = [job for job in jobs if meta.uid(job) not in listed and not planning.finished_as(job)]
+        if strange:
+            # Perhaps only the cache is behind what we noted ourselves a moment ago.
+            live = await ignore_not_found(self.client.get(CRONJOBS, meta.name(cron), meta.namespace(cron)))
+            noted = [*((live or {}).get("status", {}).get("active") or [])]
+            active += [entry for entry in noted if any(entry["uid"] == meta.uid(job) for job in strange)]
+            listed = {entry["uid"] for entry in noted}
+        for job in strange:
+            if meta.uid(job) not in listed:
+                # Made by hand; one of ours that could not be noted is found again when its time is tried again.
+                text = f"Saw a job that the controller did not create or forgot: {meta.name(job)}"
+                self.events.event(cron, "Warning", "UnexpectedJob", text)
         kept = []
         for entry in active:
             job_or_none = by_uid.get(entry["uid"])

@@ -180,3 +180,19 @@ async def test_a_cronjob_makes_the_job_of_the_minute_it_missed(world: World) -> 
         return not status.get("active") and bool(status.get("lastSuccessfulTime"))
 
     await world.eventually(noticed)
+
+
+async def test_a_cronjob_wonders_at_a_job_made_by_hand(world: World) -> None:
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job()["spec"]}}
+    cron = await world.create(CRONS, {"metadata": {"name": "tick"}, "spec": spec})
+    by_hand = job()
+    by_hand["metadata"] = {"name": "by-hand", "ownerReferences": [{**meta.owner_reference(cron), "kind": "CronJob"}]}
+    await world.create(JOBS, by_hand)
+
+    async def told() -> bool:
+        return bool(await world.events("UnexpectedJob"))
+
+    await world.eventually(told)
+    text = "Saw a job that the controller did not create or forgot: by-hand"
+    assert set(await world.events("UnexpectedJob")) == {text}
+    assert not (await world.get(CRONS, "tick")).get("status", {}).get("active")
