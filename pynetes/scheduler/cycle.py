@@ -10,6 +10,7 @@ bound. If the binding fails, the assumption is taken back and the pod waits for 
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Sequence
@@ -22,13 +23,24 @@ from pynetes.machinery import meta
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.scheduler import preemption
-from pynetes.scheduler.framework import Cluster, Plugin, State, Unschedulable, Verdict, run_filters, run_scores
+from pynetes.scheduler.framework import (
+    BindingFailed,
+    Cluster,
+    Plugin,
+    State,
+    Unschedulable,
+    Verdict,
+    run_filters,
+    run_scores,
+)
 from pynetes.scheduler.plugins.volumes import Binder
 from pynetes.scheduler.podinfo import PodInfo
 from pynetes.scheduler.queue import SchedulingQueue, Waiting
 from pynetes.scheduler.snapshot import Nodes
 
 log = logging.getLogger(__name__)
+
+BIND = 'Bind plugin "DefaultBinder"'
 
 
 class Scheduler:
@@ -78,6 +90,7 @@ class Scheduler:
         except Unschedulable as reason:
             verdict = Verdict(np.zeros(len(self.nodes.names), dtype=bool), general=reason.reason)
             verdict.plugins.add(reason.plugin)
+            await self._withdraw(pod)
             await self._fail(waiting, verdict, preemption.not_helpful(len(self.nodes)))
             return
         verdict, node = self._decide(state)
@@ -85,6 +98,8 @@ class Scheduler:
             found = self._preempt(state, verdict)
             if found.candidate is not None:
                 await self._nominate(pod, found.candidate)
+            elif found.exhausted:
+                await self._withdraw(pod)
             await self._fail(waiting, verdict, found.message)
             return
         self._assume(pod, node)
@@ -110,6 +125,9 @@ class Scheduler:
             rows = np.flatnonzero(verdict.feasible)
             if not len(rows):
                 return verdict, None
+            cleared = self.nodes.rows.get(self._nominated_node(state.pod))
+            if cleared is not None and verdict.feasible[cleared]:
+                return verdict, self.nodes.names[cleared]
             if len(rows) == 1:
                 return verdict, self.nodes.names[rows[0]]
             scores = run_scores(state, self.scorers, rows)
@@ -136,10 +154,12 @@ class Scheduler:
             self.queue.happened("pod-delete")
 
     async def _bind(self, waiting: Waiting, state: State, node: str) -> None:
-        pod = waiting.info
+        pod, step = waiting.info, BIND
         try:
             for plugin in self.filters:
+                step = f'PreBind plugin "{plugin.name}"'
                 await plugin.pre_bind(state, node)
+            step = BIND
             binding = {
                 "apiVersion": "v1",
                 "kind": "Binding",
@@ -147,16 +167,17 @@ class Scheduler:
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node},
             }
             await self.client.create("pods", binding, namespace=pod.namespace, subresource="binding")
-        except (StatusError, Unreachable, TimeoutError) as error:
-            for plugin in self.filters:
+        except (StatusError, Unreachable, BindingFailed) as error:
+            for plugin in reversed(self.filters):
                 plugin.unreserve(state, node)
             self._forget(pod, node)
-            if isinstance(error, StatusError) and error.code == 404:
+            if isinstance(error, StatusError) and error.code == 404 and step == BIND:
                 self.queue.done(pod.uid)
                 return
             log.warning("%s could not be bound to %s: %s", pod.key, node, error)
-            self.events.event(pod.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
             self.queue.retry(waiting)
+            with contextlib.suppress(StatusError, Unreachable):
+                await self._report(pod, "SchedulerError", f"running {step}: {error}")
             return
         self.queue.done(pod.uid)
         self.events.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
@@ -169,12 +190,16 @@ class Scheduler:
         message = preemption.explain(verdict.message(self.nodes), preempted)
         wakes = {"node-add"}.union(*(plugin.wakes for plugin in self.filters if plugin.name in verdict.plugins))
         self.queue.park(waiting, wakes)
+        await self._report(pod, "Unschedulable", message)
+
+    async def _report(self, pod: PodInfo, reason: str, message: str) -> None:
+        """Tell in an event and in the pod's status why it has no node."""
         self.events.event(pod.pod, "Warning", "FailedScheduling", message)
         before = meta.get_condition(pod.pod, "PodScheduled") or {}
-        if (before.get("reason"), before.get("message")) == ("Unschedulable", message):
+        if (before.get("reason"), before.get("message")) == (reason, message):
             return
-        draft: Obj = {"status": {"conditions": meta.deep_copy(pod.pod).get("status", {}).get("conditions") or []}}
-        meta.set_condition(draft, "PodScheduled", "False", "Unschedulable", message)
+        draft: Obj = {"status": {"conditions": [dict(before)] if before else []}}
+        meta.set_condition(draft, "PodScheduled", "False", reason, message)
         await self._patch_status(pod, draft)
 
     async def _patch_status(self, pod: PodInfo, patch: Obj) -> None:
@@ -191,19 +216,30 @@ class Scheduler:
 
     def _preempt(self, state: State, verdict: Verdict) -> preemption.Preemption:
         pod = state.pod
-        nominated = self.nominated.get(pod.uid)
-        if nominated and any(
-            meta.is_deleting(other.pod) and other.priority < pod.priority for other in self.nodes.pods_on(nominated[1])
+        if (node := self._nominated_node(pod)) and any(
+            meta.is_deleting(other.pod) and other.priority < pod.priority for other in self.nodes.pods_on(node)
         ):
             waiting = "not eligible due to a terminating pod on the nominated node."
             return preemption.Preemption(None, waiting)
         return preemption.preempt(state, verdict, self.filters)
+
+    def _nominated_node(self, pod: PodInfo) -> str:
+        nominated = self.nominated.get(pod.uid)
+        return nominated[1] if nominated else ""
+
+    async def _withdraw(self, pod: PodInfo) -> None:
+        """The node that was cleared for the pod is of no use to it any more: others may have it."""
+        if self.nominated.pop(pod.uid, None) is not None:
+            self.queue.happened("pod-delete")
+            await self._patch_status(pod, {"status": {"nominatedNodeName": None}})
 
     async def _nominate(self, pod: PodInfo, candidate: preemption.Candidate) -> None:
         """Reserve the node for the pod and end the victims."""
         node = candidate.node
         self.nominated[pod.uid] = (pod, node)
         for victim in candidate.victims:
+            if meta.is_deleting(victim.pod):
+                continue
             condition = preemption.disruption_condition(victim.pod, pod.pod)
             await self._patch_status(victim, condition)
             try:

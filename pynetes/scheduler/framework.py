@@ -79,6 +79,10 @@ class Unschedulable(Exception):
         self.reason = reason
 
 
+class BindingFailed(Exception):
+    """What a pod needs on its node could not be had after all."""
+
+
 class Plugin:
     """What all plugins are; each overrides the points it takes part in.
 

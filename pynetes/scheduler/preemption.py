@@ -44,10 +44,14 @@ class Candidate:
 
 @dataclass
 class Preemption:
-    """What was found: the best candidate, or the words why there is none."""
+    """What was found: the best candidate, or the words why there is none.
+
+    `exhausted`: every node was looked at, so that a node cleared for the pod earlier is of no use to it.
+    """
 
     candidate: Candidate | None
     message: str = ""
+    exhausted: bool = False
 
 
 def preempt(state: State, verdict: Verdict, filters: Sequence[Plugin]) -> Preemption:
@@ -76,7 +80,7 @@ def preempt(state: State, verdict: Verdict, filters: Sequence[Plugin]) -> Preemp
     if candidates:
         return Preemption(min(candidates, key=Candidate.rank))
     counted = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-    return Preemption(None, f"0/{len(nodes)} nodes are available: {counted}.")
+    return Preemption(None, f"0/{len(nodes)} nodes are available: {counted}.", exhausted=True)
 
 
 def _victims_on(node: str, state: State, filters: Sequence[Plugin]) -> Candidate | set[str]:

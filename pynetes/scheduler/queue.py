@@ -2,9 +2,9 @@
 
 A pod is in one of four places: `active` (highest priority first, then oldest), `backoff` (it did not fit, and something
 changed since; 1 s doubling to 10 s, or earlier when no pod is active: KEP-5142), `error` (its attempt went wrong; it
-waits as long, in any case) or `unschedulable` (it fits nowhere until something changes). An event in the cluster moves a pod out of
-`unschedulable` if one of the plugins that rejected it said that such an event may help; what stays there for five
-minutes is tried again anyway.
+waits as long, in any case) or `unschedulable` (it fits nowhere until something changes). An event in the cluster moves
+a pod out of `unschedulable` if one of the plugins that rejected it said that such an event may help; what stays there
+for five minutes is tried again anyway.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from pynetes.client.informer import Callback, InformerFactory
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
 from pynetes.scheduler.cycle import Scheduler
-from pynetes.scheduler.framework import Cluster
+from pynetes.scheduler.framework import BindingFailed, Cluster
 from pynetes.scheduler.plugins.volumes import BOUND_BY_CONTROLLER, SELECTED_NODE, is_bound
 from pynetes.scheduler.podinfo import PodInfo, is_terminal, pod_info
 from pynetes.scheduler.queue import SchedulingQueue
@@ -29,6 +29,10 @@ RESOURCES = {
     "persistentvolumeclaims": "pvc",
     "persistentvolumes": "pv",
     "storageclasses.storage.k8s.io": "storageclass",
+    "csidrivers.storage.k8s.io": "csi-driver",
+    "csistoragecapacities.storage.k8s.io": "csi-capacity",
+    "csinodes.storage.k8s.io": "csi-node",
+    "volumeattachments.storage.k8s.io": "volume-attachment",
     "poddisruptionbudgets.policy": "",
 }
 BIND_TIMEOUT = 600.0
@@ -149,6 +153,8 @@ class Sources:
         info = pod_info(new)
         if nominated := (new.get("status") or {}).get("nominatedNodeName"):
             self.scheduler.nominated.setdefault(info.uid, (info, nominated))
+        elif old is not None and (old.get("status") or {}).get("nominatedNodeName"):
+            self.scheduler.nominated.pop(info.uid, None)
         same = old is not None and old["spec"] == new["spec"] and meta.labels(old) == meta.labels(new)
         if same:
             self.queue.refresh(info)
@@ -179,6 +185,14 @@ def _same_to_scheduler(old: Obj, new: Obj) -> bool:
     )
 
 
+def given_up(claim: Obj | None, revision: int) -> bool:
+    """Whether a claim that had a node at `revision` has lost it again, unbound: its provisioner wants another one."""
+    if claim is None:
+        return True
+    later = int(claim["metadata"]["resourceVersion"]) >= revision
+    return later and not claim["spec"].get("volumeName") and SELECTED_NODE not in meta.annotations(claim)
+
+
 class VolumeBinder:
     """Writes volume decisions to the cluster for the VolumeBinding plugin."""
 
@@ -205,14 +219,17 @@ class VolumeBinder:
         }
         await self._client.patch("persistentvolumes", meta.name(volume), patch)
 
-    async def select_node(self, claim: Obj, node: str) -> None:
+    async def select_node(self, claim: Obj, node: str) -> Obj:
         """Name the node on the claim."""
         patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
-        await self._client.patch("persistentvolumeclaims", meta.name(claim), patch, namespace=meta.namespace(claim))
+        return await self._client.patch(
+            "persistentvolumeclaims", meta.name(claim), patch, namespace=meta.namespace(claim)
+        )
 
-    async def wait_bound(self, claims: Sequence[Obj]) -> None:
-        """Return when all claims are bound; raises TimeoutError after ten minutes."""
+    async def wait_bound(self, claims: Sequence[Obj], selected: Sequence[Obj]) -> None:
+        """Return when all claims are bound; raises BindingFailed when a provisioner gave up, or after ten minutes."""
         keys = {meta.key(claim) for claim in claims}
+        since = {meta.key(claim): int(claim["metadata"]["resourceVersion"]) for claim in selected}
         changed = asyncio.Event()
 
         def look(old: Obj | None, new: Obj | None) -> None:
@@ -223,8 +240,11 @@ class VolumeBinder:
         deadline = clock.monotonic() + BIND_TIMEOUT
         try:
             while not all((claim := self._claims.get(key)) is not None and is_bound(claim) for key in keys):
+                for key, revision in since.items():
+                    if given_up(self._claims.get(key), revision):
+                        raise BindingFailed(f'binding volumes: provisioning failed for PVC "{key.partition("/")[2]}"')
                 if clock.monotonic() > deadline:
-                    raise TimeoutError("timed out waiting for the condition")
+                    raise BindingFailed("binding volumes: context deadline exceeded")
                 changed.clear()
                 with contextlib.suppress(TimeoutError):
                     await clock.wait_for(changed.wait(), deadline - clock.monotonic())

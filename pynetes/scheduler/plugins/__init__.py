@@ -5,6 +5,7 @@ from pynetes.scheduler.plugins.affinity import InterPodAffinity
 from pynetes.scheduler.plugins.nodes import ImageLocality, NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from pynetes.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from pynetes.scheduler.plugins.spread import PodTopologySpread
+from pynetes.scheduler.plugins.volume_limits import NodeVolumeLimits
 from pynetes.scheduler.plugins.volumes import VolumeBinding, VolumeRestrictions, VolumeZone
 
 
@@ -20,6 +21,7 @@ def default_plugins(scoring_strategy: str = "LeastAllocated") -> tuple[list[Plug
         NodePorts(),
         fit,
         VolumeRestrictions(),
+        NodeVolumeLimits(),
         VolumeBinding(),
         VolumeZone(),
         spread,

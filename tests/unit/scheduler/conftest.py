@@ -70,7 +70,7 @@ class World:
     def __init__(self, *nodes: Obj, **objects: Listing) -> None:
         names = (
             "services replicasets replicationcontrollers statefulsets persistentvolumeclaims persistentvolumes "
-            "storageclasses poddisruptionbudgets"
+            "storageclasses poddisruptionbudgets csinodes csidrivers csistoragecapacities volumeattachments"
         )
         self.cluster = Cluster({name: objects.get(name, Listing()) for name in names.split()}, {})
         self.nodes = Nodes()

@@ -271,7 +271,8 @@ def test_a_pod_that_names_its_node_is_not_compared_with_others() -> None:
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
     world = World(node("one", taints=[taint]), node("two", taints=[taint]), node("three"))
     assert world.message(pod(affinity={"nodeAffinity": required})) == (
-        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+        "0/3 nodes are available: 1 node(s) had untolerated taint(s), "
+        "2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
     )
 
 
