@@ -15,7 +15,7 @@ from typing import Any
 
 from pynetes.apis.apiextensions.values import ABSENT, child, correlated
 from pynetes.machinery import cel, errors
-from pynetes.machinery.cel import checker, types
+from pynetes.machinery.cel import checker, cost, types
 from pynetes.machinery.cel.types import Type
 from pynetes.machinery.cel.values import NONE, Optional, to_duration, to_timestamp
 from pynetes.machinery.errors import FieldError
@@ -49,8 +49,13 @@ def compiled(text: str) -> cel.Program:
     return cel.compile(text, {"self", "oldSelf"})
 
 
-def compile_errors(rule: Obj, path: str, declared: Type | None = None) -> list[FieldError]:
-    """What does not compile in a rule of a schema whose values are of the declared type."""
+def compile_errors(
+    rule: Obj, path: str, declared: Type | None = None, costs: dict[str, int] | None = None
+) -> list[FieldError]:
+    """What does not compile in a rule of a schema whose values are of the declared type.
+
+    What each expression may cost is noted in `costs`, by the rule's field.
+    """
     found = []
     kind = declared or types.DYN
     names = {"self": kind, "oldSelf": types.optional_of(kind) if rule.get("optionalOldSelf") else kind}
@@ -59,13 +64,15 @@ def compile_errors(rule: Obj, path: str, declared: Type | None = None) -> list[F
         if not text.strip():
             continue
         try:
-            gives = checker.check(text, names).type
+            checked = checker.check(text, names)
             compiled(text)
         except cel.CelError as error:
             found.append(errors.invalid_value(f"{path}.{field}", text, f"{failed}: {error}"))
-        else:
-            if gives.name != wanted and not (declared is None and gives.name == "dyn"):
-                found.append(errors.invalid_value(f"{path}.{field}", text, mistyped))
+            continue
+        if checked.type.name != wanted and not (declared is None and checked.type.name == "dyn"):
+            found.append(errors.invalid_value(f"{path}.{field}", text, mistyped))
+        elif costs is not None and declared is not None:
+            costs[field] = cost.estimate(checked)
     if rule.get("optionalOldSelf") is not None and not is_about_change(rule):
         detail = "may not be set if oldSelf is not used in rule"
         found.append(errors.invalid_value(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pynetes.apis.apiextensions import expressions, json_path, shape, structural, values
+from pynetes.apis.apiextensions.budget import Budget, most_values
 from pynetes.apis.apiextensions.declared import declared
 from pynetes.apis.checks import Errors
 from pynetes.machinery.cel.types import Type
@@ -47,7 +48,9 @@ def findings(errors: Errors, schema: Obj, path: str, *, has_status: bool) -> Non
     errors.extend(unstructured)
     if not unstructured:
         _defaults(errors, schema, path, is_root=True)
-    _node(errors, schema, path, _Place(), is_root=True)
+    budget = Budget()
+    _node(errors, schema, path, _Place(budget), is_root=True)
+    budget.check(errors, path)
 
 
 def _root_with_status(errors: Errors, schema: Obj, path: str) -> None:
@@ -94,6 +97,9 @@ def _defaults(errors: Errors, schema: Obj, path: str, *, is_root: bool = False, 
 class _Place:
     """What is known of where a schema stands."""
 
+    budget: Budget
+    values: int | None = 1
+    """How many values there can be here; None if only a request's size limits them."""
     no_defaults: str | None = None
     in_metadata: bool = False
     uncorrelatable: str = ""
@@ -102,6 +108,10 @@ class _Place:
     def within(self, path: str, *, correlatable: bool) -> "_Place":
         """The place of what is inside the schema at `path`."""
         return self if correlatable or self.uncorrelatable else replace(self, uncorrelatable=path)
+
+    def times(self, most: int | None) -> "_Place":
+        """The place of the elements, of which there are so many for each value here."""
+        return replace(self, values=None if self.values is None or most is None else self.values * max(most, 0))
 
 
 def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: bool = False) -> None:
@@ -119,7 +129,7 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
         below = place
         if place.in_metadata:
             below = replace(place, no_defaults="inside additionalProperties applying to object metadata")
-        _node(errors, additional, f"{path}.additionalProperties", below)
+        _node(errors, additional, f"{path}.additionalProperties", below.times(schema.get("maxProperties")))
     for name, inner in properties.items():
         below = place.within(path, correlatable=schema.get("x-kubernetes-map-type") != "atomic")
         if (is_root or schema.get("x-kubernetes-embedded-resource")) and name in shape.RESOURCE_FIELDS:
@@ -133,7 +143,7 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
             _node(errors, inner, f"{path}.{junctor}[{index}]", place)
     items = schema.get("items")
     inside = place.within(path, correlatable=schema.get("x-kubernetes-list-type") == "map")
-    _node(errors, items, f"{path}.items", inside)
+    _node(errors, items, f"{path}.items", inside.times(schema.get("maxItems")))
     for index, inner in enumerate(items if isinstance(items, list) else []):
         _node(errors, inner, f"{path}.items[{index}]", place)
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:
@@ -144,7 +154,9 @@ def _node(errors: Errors, schema: Any, path: str, place: _Place, *, is_root: boo
     _list_items(errors, schema, path)
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or []):
         where = f"{path}.x-kubernetes-validations[{index}]"
-        _rule(errors, rule, schema, where, declared(schema, is_resource=is_root))
+        costs = _rule(errors, rule, schema, where, declared(schema, is_resource=is_root))
+        number = most_values(schema) if place.values is None else place.values
+        place.budget.spend(errors, where, {field: cost * number for field, cost in costs.items()})
         if place.uncorrelatable and expressions.is_about_change(rule):
             detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
             errors.invalid(f"{where}.rule", rule["rule"], detail)
@@ -254,7 +266,9 @@ def _list_items(errors: Errors, schema: Obj, path: str) -> None:
             errors.forbidden(f"{where}.nullable", f"{this} cannot be nullable")
 
 
-def _rule(errors: Errors, rule: Obj, schema: Obj, path: str, kind: Type | None) -> None:
+def _rule(errors: Errors, rule: Obj, schema: Obj, path: str, kind: Type | None) -> dict[str, int]:
+    """Check one rule; returns what its expressions may cost for one value."""
+    costs: dict[str, int] = {}
     text, message = (rule.get("rule") or "").strip(), rule.get("message") or ""
     if not text:
         errors.required(f"{path}.rule", "rule is not specified")
@@ -264,17 +278,18 @@ def _rule(errors: Errors, rule: Obj, schema: Obj, path: str, kind: Type | None) 
         errors.invalid(f"{path}.message", message, "message must not contain line breaks")
     elif _NEWLINE.search(text) and not message.strip():
         errors.required(f"{path}.message", "message must be specified if rule contains line breaks")
-    errors.extend(expressions.compile_errors(rule, path, kind))
+    errors.extend(expressions.compile_errors(rule, path, kind, costs))
     computed, field_path = rule.get("messageExpression") or "", rule.get("fieldPath") or ""
     if computed and not computed.strip():
         errors.required(f"{path}.messageExpression", "messageExpression must be non-empty if specified")
     if rule.get("reason") is not None:
         errors.one_of(f"{path}.reason", rule["reason"], REASONS)
     if not field_path:
-        return
+        return costs
     if not field_path.strip():
         errors.invalid(f"{path}.fieldPath", field_path, "fieldPath must be non-empty if specified")
     if _NEWLINE.search(field_path):
         errors.invalid(f"{path}.fieldPath", field_path, "fieldPath must not contain line breaks")
     if isinstance(json_path.schema_at(schema, field_path), str):
         errors.invalid(f"{path}.fieldPath", field_path, "fieldPath must be a valid path")
+    return costs

@@ -349,8 +349,12 @@ def test_defaults_fit_their_schema(value: Obj, errors: list[str]) -> None:
 
 
 def test_rules_about_changes_need_to_know_what_was_before() -> None:
-    rule = {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}
-    listed: Obj = {"type": "array", "items": {"type": "object", "required": ["k"], "properties": {"k": rule}}}
+    rule = {"type": "string", "maxLength": 9, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}
+    listed: Obj = {
+        "type": "array",
+        "maxItems": 9,
+        "items": {"type": "object", "required": ["k"], "properties": {"k": rule}},
+    }
     fault = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {INSIDE}"
     where = f"{INSIDE}.items.properties[k].x-kubernetes-validations[0].rule"
     assert schema_errors(schema(a=listed)) == [f'{where}: Invalid value: "self == oldSelf": {fault}']
@@ -362,3 +366,29 @@ def test_the_root_of_a_kind_with_status_is_a_plain_object() -> None:
     (error,) = schema_errors(OBJECT | {"oneOf": [{}]}, has_status=True)
     assert error.startswith(f"{S}: Invalid value: {{") and "only [Description Type Format" in error
     assert schema_errors(OBJECT | {"oneOf": [{}]}) == []
+
+
+def test_a_rule_has_a_budget() -> None:
+    items: Obj = {
+        "type": "array",
+        "items": {"type": "string"},
+        "x-kubernetes-validations": [{"rule": "self.all(s, s == 'x')"}],
+    }
+    advice = (
+        "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings "
+        "are declared)"
+    )
+    rule = f"{INSIDE}.items.x-kubernetes-validations[0].rule"
+    total = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
+    assert schema_errors(schema(a={"type": "array", "items": items})) == [
+        f"{rule}: Forbidden: estimated rule cost exceeds budget by factor of more than 100x {advice}",
+        f"{rule}: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema",
+        f"schema: Forbidden: {total} exceeds budget by factor of more than 100x {advice}",
+    ]
+    assert schema_errors(schema(a={"type": "array", "maxItems": 10, "items": {**items, "maxItems": 10}})) == []
+    loop = {"rule": "self.all(x, self.all(y, x == y))"}
+    wide: Obj = {"type": "array", "maxItems": 1500, "items": {"type": "integer"}, "x-kubernetes-validations": [loop]}
+    assert schema_errors(schema(a=wide)) == [
+        f"{INSIDE}.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of "
+        f"1.350750x {advice}"
+    ]
