@@ -14,7 +14,7 @@ from pynetes.controllers import autoscaling_math as proportion
 from pynetes.controllers import pods
 from pynetes.controllers.autoscaling_metrics import MetricsClient, NoMetrics
 from pynetes.controllers.controller import Context, Controller
-from pynetes.controllers.status import compact, generation, update_status
+from pynetes.controllers.status import compact, generation, go_label_selector, update_status
 from pynetes.machinery import clock, meta, quantity, resources, selectors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
@@ -48,11 +48,11 @@ class Reading:
 
 @dataclass(slots=True)
 class Decision:
-    """What comes of all metrics together."""
+    """What comes of all metrics together; no `replicas` when they do not say."""
 
-    replicas: int
+    replicas: int | None
     label: str
-    statuses: list[Obj]
+    statuses: list[Obj] | None
 
 
 class HorizontalPodAutoscalerController(Controller):
@@ -121,8 +121,8 @@ class HorizontalPodAutoscalerController(Controller):
             desired, reason = low, "Current number of replicas below Spec.MinReplicas"
         else:
             decision = await self._decide(found, draft, scale, current)
-            if decision is None:
-                draft["status"] |= {"currentReplicas": current, "desiredReplicas": current}
+            if decision.replicas is None:
+                self._show(draft, current, draft["status"].get("desiredReplicas", 0), decision.statuses)
                 return
             statuses = decision.statuses
             wanted = decision.replicas
@@ -175,38 +175,43 @@ class HorizontalPodAutoscalerController(Controller):
                 return rt
         raise LookupError(f'no matches for kind "{target["kind"]}" in version "{target["apiVersion"]}"')
 
-    async def _decide(self, found: Obj, draft: Obj, scale: Obj, current: int) -> Decision | None:
-        """The largest proposal; None if nothing can be said."""
+    async def _decide(self, found: Obj, draft: Obj, scale: Obj, current: int) -> Decision:
+        """The largest proposal, if anything can be said."""
         text = scale.get("status", {}).get("selector", "")
         if not text:
             message = "selector is required"
             self.events.event(found, "Warning", "SelectorRequired", message)
             told = "the HPA target's scale is missing a selector"
             meta.set_condition(draft, "ScalingActive", "False", "InvalidSelector", told)
-            return None
+            self.events.event(found, "Warning", "FailedComputeMetricsReplicas", message)
+            return Decision(None, "", None)
         readings: list[Reading] = []
-        troubles: list[tuple[str, str]] = []
+        troubles: list[tuple[str, str, str]] = []
+        statuses: list[Obj] = []
         for metric in found["spec"].get("metrics") or []:
             try:
                 readings.append(await self._read(found, metric, scale, text, current))
+                statuses.append(readings[-1].status)
             except NoMetrics as error:
-                troubles.append((_FAILED_REASON.get(metric["type"], "InvalidMetricSourceType"), str(error)))
+                reason = _FAILED_REASON.get(metric["type"], "InvalidMetricSourceType")
+                self.events.event(found, "Warning", reason, str(error))
+                troubles.append((reason, str(error), f"{_subject(metric)}{error}"))
+                statuses.append({"type": ""})
         best = max(readings, key=lambda reading: reading.replicas, default=None)
         if best is None or (troubles and best.replicas < current):
-            self._tell_trouble(found, draft, troubles, len(found["spec"].get("metrics") or []))
-            return None
+            self._tell_trouble(found, draft, troubles, len(statuses))
+            return Decision(None, "", statuses)
         told = f"the HPA was able to successfully calculate a replica count from {best.label}"
         meta.set_condition(draft, "ScalingActive", "True", "ValidMetricFound", told)
-        return Decision(best.replicas, best.label, [reading.status for reading in readings])
+        return Decision(best.replicas, best.label, statuses)
 
-    def _tell_trouble(self, found: Obj, draft: Obj, troubles: list[tuple[str, str]], count: int) -> None:
+    def _tell_trouble(self, found: Obj, draft: Obj, troubles: list[tuple[str, str, str]], count: int) -> None:
         if not troubles:
             return
-        reason, first = troubles[0]
-        self.events.event(found, "Warning", reason, first)
-        told = f"the HPA was unable to compute the replica count: {first}"
+        reason, text, whole = troubles[0]
+        told = f"the HPA was unable to compute the replica count: {text}"
         meta.set_condition(draft, "ScalingActive", "False", reason, told)
-        text = f"invalid metrics ({len(troubles)} invalid out of {count}), first error is: {first}"
+        text = f"invalid metrics ({len(troubles)} invalid out of {count}), first error is: {whole}"
         self.events.event(found, "Warning", "FailedComputeMetricsReplicas", text)
 
     # Metrics
@@ -248,7 +253,11 @@ class HorizontalPodAutoscalerController(Controller):
 
     async def _read_resource(self, found: Obj, source: Obj, container: str, selector: str, current: int) -> Reading:
         name, target = source["name"], source["target"]
-        samples = await self.metrics.resource(name, meta.namespace(found), selector, container)
+        try:
+            samples = await self.metrics.resource(name, meta.namespace(found), selector, container)
+        except NoMetrics as error:
+            what = "utilization" if target["type"] == "Utilization" else "usage"
+            raise NoMetrics(f"failed to get {name} {what}: {error}") from error
         selected = self._selected(found, selector)
         groups = proportion.group(selected, samples, name, self._timing(), clock.now())
         tolerance = self._tolerance(found)
@@ -291,9 +300,8 @@ class HorizontalPodAutoscalerController(Controller):
     async def _read_object(self, found: Obj, source: Obj, scale: Obj, selector: str, current: int) -> Reading:
         name, about, target = source["metric"]["name"], source["describedObject"], source["target"]
         rt = await self._described(about)
-        resource = rt.group_resource
         usage = await self.metrics.of_object(
-            name, meta.namespace(found), resource, about["name"], _selector_text(source["metric"])
+            name, meta.namespace(found), rt, about["name"], _selector_text(source["metric"])
         )
         replicas, value = self._from_total(found, target, usage, scale, selector, current)
         shown = {"type": "Object", "object": {"metric": source["metric"], "describedObject": about, "current": value}}
@@ -308,11 +316,11 @@ class HorizontalPodAutoscalerController(Controller):
     async def _read_external(self, found: Obj, source: Obj, scale: Obj, selector: str, current: int) -> Reading:
         name, target = source["metric"]["name"], source["target"]
         labels = _selector_text(source["metric"])
-        usage = await self.metrics.external(name, meta.namespace(found), labels)
+        shown_selector = go_label_selector(source["metric"].get("selector"))
+        usage = await self.metrics.external(name, meta.namespace(found), labels, shown_selector)
         replicas, value = self._from_total(found, target, usage, scale, selector, current)
         shown = {"type": "External", "external": {"metric": source["metric"], "current": value}}
-        chosen = source["metric"].get("selector")
-        return Reading(replicas, f"external metric {name}({_show_selector(chosen)})", shown)
+        return Reading(replicas, f"external metric {name}({shown_selector})", shown)
 
     def _from_total(
         self, found: Obj, target: Obj, usage: int, scale: Obj, selector: str, current: int
@@ -328,15 +336,22 @@ class HorizontalPodAutoscalerController(Controller):
         return proportion.by_total_average(replicas, usage, wanted, tolerance), {"averageValue": amount(average)}
 
 
+def _subject(metric: Obj) -> str:
+    """What begins the message about a metric that could not be had."""
+    match metric["type"]:
+        case "Resource":
+            return f"failed to get {metric['resource']['name']} resource metric value: "
+        case "ContainerResource":
+            return f"failed to get {metric['containerResource']['name']} container metric value: "
+        case "Pods":
+            return "failed to get pods metric value: "
+        case "Object":
+            return "failed to get object metric value: "
+        case "External":
+            name = metric["external"]["metric"]["name"]
+            return f"failed to get {name} external metric value: failed to get {name} external metric: "
+    return ""
+
+
 def _selector_text(metric: Obj) -> str:
     return str(selectors.from_label_selector(metric["selector"])) if metric.get("selector") else ""
-
-
-def _show_selector(selector: Obj | None) -> str:
-    """A LabelSelector as Go prints a pointer to one."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{}},}}"
-    )

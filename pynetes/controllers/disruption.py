@@ -5,20 +5,25 @@ counted anew whenever a pod or a budget changes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pynetes.controllers import pods
 from pynetes.controllers.controller import Context, Controller, ignore_not_found, own_key
 from pynetes.controllers.deployment_rollout import scaled_value
 from pynetes.controllers.ownership import CONTROLLER_INDEX
-from pynetes.controllers.status import generation, replicas, update_status
+from pynetes.controllers.status import generation, go_label_selector, replicas, update_status
 from pynetes.machinery import clock, meta, resources, selectors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
 BUDGETS = "poddisruptionbudgets.policy"
 _DELETION_SECONDS = 120
+_UNMANAGED = (
+    "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of "
+    "the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please "
+    'set ".spec.minAvailable" field of the PDB to an integer value.'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +57,30 @@ def needs_scale(budget: Obj) -> bool:
     return isinstance(wanted, str) and wanted.endswith("%")
 
 
-def still_disrupted(budget: Obj, matched: Iterable[Obj], now: datetime) -> tuple[dict[str, str], datetime | None]:
-    """The evictions granted that have not shown yet, and when the next of them expires."""
-    granted = budget.get("status", {}).get("disruptedPods") or {}
-    left: dict[str, str] = {}
+@dataclass(slots=True)
+class Disrupted:
+    """The evictions granted that have not shown yet, when the next of them expires, and pods whose did."""
+
+    left: dict[str, str] = field(default_factory=dict)
     recheck: datetime | None = None
+    survivors: list[Obj] = field(default_factory=list)
+
+
+def still_disrupted(budget: Obj, matched: Iterable[Obj], now: datetime) -> Disrupted:
+    """What has become of the evictions that were granted."""
+    granted = budget.get("status", {}).get("disruptedPods") or {}
+    result = Disrupted()
     for pod in matched:
         moment = granted.get(meta.name(pod))
         if moment is None or meta.is_deleting(pod):
             continue
         expires = clock.parse_time(moment) + timedelta(seconds=_DELETION_SECONDS)
         if expires > now:
-            left[meta.name(pod)] = moment
-            recheck = min(recheck, expires) if recheck else expires
-    return left, recheck
+            result.left[meta.name(pod)] = moment
+            result.recheck = min(result.recheck, expires) if result.recheck else expires
+        else:
+            result.survivors.append(pod)
+    return result
 
 
 def calculate_status(budget: Obj, matched: list[Obj], disrupted: dict[str, str], count: Count) -> Obj:
@@ -171,11 +186,17 @@ class DisruptionController(Controller):
             self.events.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
             await self._fail_safe(budget, str(error))
             return
-        disrupted, recheck = still_disrupted(budget, matched, now)
+        if needs_scale(budget) and any(meta.controller_of(pod) is None for pod in matched):
+            selector = go_label_selector(budget["spec"].get("selector"))
+            self.events.event(budget, "Warning", "UnmanagedPods", _UNMANAGED.format(selector))
+        disrupted = still_disrupted(budget, matched, now)
+        for pod in disrupted.survivors:
+            text = f"Pod was expected by PDB {key} to be deleted but it wasn't"
+            self.events.event(pod, "Warning", "NotDeleted", text)
         count = desired_healthy(budget, len(matched), scale)
-        await update_status(self.client, BUDGETS, budget, calculate_status(budget, matched, disrupted, count))
-        if recheck is not None:
-            self.queue.add_after(key, (recheck - now).total_seconds())
+        await update_status(self.client, BUDGETS, budget, calculate_status(budget, matched, disrupted.left, count))
+        if disrupted.recheck is not None:
+            self.queue.add_after(key, (disrupted.recheck - now).total_seconds())
 
     async def _take_back(self, key: str, pod: Obj | None) -> None:
         """A pod that was to be disrupted two minutes ago and still runs is not disrupted any more."""
@@ -200,8 +221,8 @@ class DisruptionController(Controller):
         meta.set_condition(
             draft, "DisruptionAllowed", "False", "SyncFailed", message, observedGeneration=generation(budget)
         )
-        for field in ("currentHealthy", "desiredHealthy", "expectedPods"):
-            draft["status"].setdefault(field, 0)
+        for count in ("currentHealthy", "desiredHealthy", "expectedPods"):
+            draft["status"].setdefault(count, 0)
         await update_status(self.client, BUDGETS, budget, draft["status"])
 
     async def _scale(self, matched: list[Obj]) -> int:

@@ -75,3 +75,19 @@ def created_at(obj: Obj) -> str:
 def key_by_age(obj: Obj) -> tuple[str, str]:
     """Sorts oldest first, by name where equal."""
     return created_at(obj), meta.name(obj)
+
+
+def go_label_selector(selector: Obj | None) -> str:
+    """A LabelSelector as Go prints a pointer to one, for messages."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{each['key']},Operator:{each['operator']},"
+        f"Values:[{' '.join(each.get('values') or [])}],}},"
+        for each in selector.get("matchExpressions") or []
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )

@@ -92,3 +92,64 @@ async def test_an_autoscaler_scales_by_cpu_and_says_so(world: World, deployment:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await runner.cleanup()
+
+
+NOT_FOUND = "the server could not find the requested resource"
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason", "text", "whole"),
+    [
+        (
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+            },
+            "FailedGetResourceMetric",
+            "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from "
+            f"resource metrics API: {NOT_FOUND} (get pods.metrics.k8s.io)",
+            "failed to get cpu resource metric value: ",
+        ),
+        (
+            {
+                "type": "Pods",
+                "pods": {"metric": {"name": "tps"}, "target": {"type": "AverageValue", "averageValue": "5"}},
+            },
+            "FailedGetPodsMetric",
+            "unable to get metric tps: unable to fetch metrics from custom metrics API: no custom metrics API "
+            "(custom.metrics.k8s.io) registered",
+            "failed to get pods metric value: ",
+        ),
+        (
+            {"type": "External", "external": {"metric": {"name": "q"}, "target": {"type": "Value", "value": "5"}}},
+            "FailedGetExternalMetric",
+            "unable to get external metric default/q/nil: unable to fetch metrics from external metrics API: "
+            f"{NOT_FOUND} (get q.external.metrics.k8s.io)",
+            "failed to get q external metric value: failed to get q external metric: ",
+        ),
+    ],
+)
+async def test_an_autoscaler_without_metrics_says_what_it_misses(
+    world: World, deployment: Any, metric: Any, reason: str, text: str, whole: str
+) -> None:
+    await world.create("deployments.apps", deployment(replicas=2))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 4, "metrics": [metric]}
+    await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
+
+    async def told() -> Any:
+        found = await world.get("horizontalpodautoscalers.autoscaling", "h")
+        return found if meta.get_condition(found, "ScalingActive") else None
+
+    found = await world.eventually(told)
+    condition = meta.get_condition(found, "ScalingActive")
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("False", reason)
+    assert condition["message"] == f"the HPA was unable to compute the replica count: {text}"
+    assert (found["status"]["currentReplicas"], found["status"]["desiredReplicas"]) == (2, 0)
+
+    async def events() -> bool:
+        computed = f"invalid metrics (1 invalid out of 1), first error is: {whole}{text}"
+        return await world.events(reason) == [text] and await world.events("FailedComputeMetricsReplicas") == [computed]
+
+    await world.eventually(events)

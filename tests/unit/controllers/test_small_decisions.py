@@ -47,9 +47,10 @@ def test_a_granted_eviction_counts_as_gone_for_two_minutes() -> None:
         "b": clock.format_time(NOW - timedelta(seconds=200)),
         "gone": clock.format_time(NOW),
     }
-    left, recheck = disruption.still_disrupted({"status": {"disruptedPods": granted}}, pods, NOW)
-    assert [*left] == ["a"]
-    assert recheck == NOW + timedelta(seconds=110)
+    found = disruption.still_disrupted({"status": {"disruptedPods": granted}}, pods, NOW)
+    assert [*found.left] == ["a"]
+    assert found.recheck == NOW + timedelta(seconds=110)
+    assert found.survivors == [pods[1]]
 
 
 def test_a_namespace_tells_what_holds_it() -> None:
