@@ -31,6 +31,9 @@ _SKIPPED = (
 # Findings after which rules are not tried: the value may not be what they take it for.
 BLOCKING = frozenset(f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _MESSAGE_LIMIT = 5 * 1024
+OBJECT_BUDGET = 10_000_000
+"""What judging one object may cost."""
+_NO_FURTHER = "no further validation rules will be run"
 # What a rule computes: (field, its type, what is said if it does not compile, and if it is of another type).
 _EXPRESSIONS = (
     ("rule", "bool", "compilation failed", "cel expression must evaluate to a bool"),
@@ -97,16 +100,23 @@ def skipped() -> FieldError:
 
 
 def findings(obj: Obj, schema: Obj, old: Any = ABSENT) -> list[FieldError]:
-    """Every rule that a whole custom resource breaks."""
-    return list(_walk(obj, old, schema, "", is_resource=True))
+    """Every rule that a whole custom resource breaks, up to where judging costs too much."""
+    found: list[FieldError] = []
+    for each in _walk(obj, old, schema, "", [OBJECT_BUDGET], is_resource=True):
+        found.append(each)
+        if _NO_FURTHER in each.detail:
+            break
+    return found
 
 
-def _walk(value: Any, old: Any, schema: Obj, path: str, *, is_resource: bool = False) -> Iterator[FieldError]:
+def _walk(
+    value: Any, old: Any, schema: Obj, path: str, budget: list[int], *, is_resource: bool = False
+) -> Iterator[FieldError]:
     if value is None:
         return
     rules = schema.get(RULES) or ()
     if rules:
-        yield from _judge(value, old, schema, path, rules, is_resource=is_resource)
+        yield from _judge(value, old, schema, path, rules, budget, is_resource=is_resource)
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         properties, additional = schema.get("properties") or {}, schema.get("additionalProperties")
@@ -115,15 +125,17 @@ def _walk(value: Any, old: Any, schema: Obj, path: str, *, is_resource: bool = F
             if isinstance(shape, dict) and not (is_resource and key in ("apiVersion", "kind", "metadata")):
                 where = child(path, key) if key in properties else f"{path}[{key}]"
                 embedded = bool(shape.get("x-kubernetes-embedded-resource"))
-                yield from _walk(inner, before.get(key, ABSENT), shape, where, is_resource=embedded)
+                yield from _walk(inner, before.get(key, ABSENT), shape, where, budget, is_resource=embedded)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         shape = schema["items"]
         for index, (item, known) in enumerate(correlated(value, schema, old)):
             embedded = bool(shape.get("x-kubernetes-embedded-resource"))
-            yield from _walk(item, known, shape, f"{path}[{index}]", is_resource=embedded)
+            yield from _walk(item, known, shape, f"{path}[{index}]", budget, is_resource=embedded)
 
 
-def _judge(value: Any, old: Any, schema: Obj, path: str, rules: Any, *, is_resource: bool) -> Iterator[FieldError]:
+def _judge(
+    value: Any, old: Any, schema: Obj, path: str, rules: Any, budget: list[int], *, is_resource: bool
+) -> Iterator[FieldError]:
     bindings: Obj = {"self": typed(value, schema, is_resource=is_resource), "oldSelf": None}
     known = old is not ABSENT and old is not None
     before = typed(old, schema, is_resource=is_resource) if known else None
@@ -137,12 +149,15 @@ def _judge(value: Any, old: Any, schema: Obj, path: str, rules: Any, *, is_resou
             continue
         bindings["oldSelf"] = (Optional(before) if known else NONE) if optional else before
         try:
-            if compiled(text).evaluate(bindings) is True:
-                continue
+            holds = compiled(text).metered(bindings, budget) is True
         except cel.CelError as error:
             yield errors.invalid_value(where, kind, _failure(error, text))
             continue
-        yield _finding(rule, bindings, where, kind)
+        if budget[0] < 0:
+            said = f"validation failed due to running out of cost budget, {_NO_FURTHER}"
+            yield errors.invalid_value(where, kind, said)
+        if not holds:
+            yield _finding(rule, bindings, where, kind)
 
 
 def _failure(error: cel.CelError, text: str) -> str:
@@ -152,7 +167,7 @@ def _failure(error: cel.CelError, text: str) -> str:
             f"'{said}': call arguments did not match a supported operator, function or macro signature for rule: {text}"
         )
     if said.startswith("operation cancelled"):
-        return f"'{said}': no further validation rules will be run due to call cost exceeds limit for rule: {text}"
+        return f"'{said}': {_NO_FURTHER} due to call cost exceeds limit for rule: {text}"
     return f"{said} evaluating rule: {text}"
 
 

@@ -2,7 +2,7 @@
 
 Every node becomes a Python function from the environment (names to values) to a value. Logic absorbs errors as the
 specification says: `false && error` is false, `true || error` is true, whichever side the error is on. Comprehensions
-count their steps, and an evaluation that takes too many is cancelled.
+count what their rounds cost, and an evaluation that costs too much is cancelled.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -44,15 +44,22 @@ class Program:
 
     text: str
     _code: Code
+    _weight: int
 
     def evaluate(self, bindings: Mapping[str, Any]) -> Any:
         """The value of the expression; raises CelError."""
+        return self.metered(bindings, [MOST_STEPS])
+
+    def metered(self, bindings: Mapping[str, Any], budget: list[int]) -> Any:
+        """The value of the expression; what its loops cost is taken from the budget's one number."""
         environment = dict(bindings)
-        environment[_STEPS] = [MOST_STEPS]
+        environment[_STEPS] = steps = [MOST_STEPS]
         try:
             return self._code(environment)
         except RecursionError:
             raise CelError("expression recursion limit exceeded") from None
+        finally:
+            budget[0] -= self._weight + MOST_STEPS - steps[0]
 
 
 def compile(text: str, names: Collection[str] = ()) -> Program:
@@ -60,7 +67,8 @@ def compile(text: str, names: Collection[str] = ()) -> Program:
     if not text.strip():
         raise syntax.syntax_error(text, 0, "Syntax error: mismatched input '<EOF>'")
     try:
-        return Program(text, _Compiler(text, frozenset(names)).code(syntax.parse(text)))
+        node = syntax.parse(text)
+        return Program(text, _Compiler(text, frozenset(names)).code(node), _weight(node))
     except RecursionError:
         raise CelError("expression recursion limit exceeded") from None
 
@@ -273,7 +281,8 @@ class _Compiler:
         inner, names = self._inner(*arguments[: 2 if two else 1])
         bodies = [inner.code(argument) for argument in arguments[2 if two else 1 :]]
         loop = _LOOPS[function]
-        return lambda environment: loop(_bound(over(environment), names, environment, function), *bodies)
+        weight = _ROUND.get(function, _ROUND["map"]) + sum(map(_weight, arguments[2 if two else 1 :]))
+        return lambda environment: loop(_bound(over(environment), names, environment, function, weight), *bodies)
 
     def _transform(self, node: Call) -> Code:
         """transformList, transformMap and transformMapEntry, over key (or index) and value."""
@@ -283,11 +292,12 @@ class _Compiler:
         bodies = [inner.code(argument) for argument in node.arguments[2:]]
         function, body = node.function, bodies[-1]
         condition = bodies[0] if len(bodies) == 2 else None
+        weight = _ROUND["map"] + sum(map(_weight, node.arguments[2:]))
 
         def transform(environment: Environment) -> Any:
             found: dict[Any, Any] = {}
             listed: list[Any] = []
-            for scope in _bound(over(environment), names, environment, function):
+            for scope in _bound(over(environment), names, environment, function, weight):
                 if condition is not None and not condition(scope):
                     continue
                 if function == "transformList":
@@ -385,7 +395,30 @@ def _qualified(node: Node) -> str:
 # Comprehensions.
 
 
-def _bound(over: Any, names: list[str], environment: Environment, function: str) -> Iterable[Environment]:
+_ROUND = {"all": 3, "exists": 4, "exists_one": 2, "existsOne": 2, "map": 12, "filter": 13}
+"""What a round of a loop costs apart from its body, as cel-go expands the macros."""
+
+
+def _weight(node: Node) -> int:
+    """What evaluating a node costs, apart from the rounds of loops in it: they are counted as they happen."""
+    match node:
+        case Name():
+            return 1
+        case Select(operand=operand):
+            return 1 + _weight(operand)
+        case Index(operand=operand, key=key):
+            return 1 + _weight(operand) + _weight(key)
+        case MakeList(items=items):
+            return 10 + sum(_weight(item) for item, _ in items)
+        case Call(function=function, arguments=arguments, target=target):
+            inner = _weight(target) if target is not None else 0
+            if target is not None and (function in _LOOPS or function.startswith("transform")):
+                return inner
+            return inner + sum(map(_weight, arguments)) + (function not in ("_&&_", "_||_", "_?_:_"))
+    return 0
+
+
+def _bound(over: Any, names: list[str], environment: Environment, function: str, weight: int) -> Iterable[Environment]:
     """The environments of a loop's rounds."""
     if isinstance(over, dict):
         rounds: Iterable[tuple[Any, ...]] = over.items() if len(names) == 2 else ((key,) for key in over)
@@ -396,7 +429,7 @@ def _bound(over: Any, names: list[str], environment: Environment, function: str)
     steps = environment[_STEPS]
     scope = dict(environment)
     for values in rounds:
-        steps[0] -= 1
+        steps[0] -= weight
         if steps[0] < 0:
             raise CelError("operation cancelled: actual cost limit exceeded")
         scope.update(zip(names, values, strict=True))

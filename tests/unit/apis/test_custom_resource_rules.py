@@ -153,3 +153,23 @@ def test_a_rule_that_does_not_compile_is_found_in_the_schema() -> None:
         'p.rule: Invalid value: "self.x >": compilation failed: ERROR: <input>:1:9: Syntax error'
     )
     assert "undeclared reference to 'nope'" in found[1]
+
+
+def test_a_rule_that_costs_too_much_ends_the_judgement() -> None:
+    loop = "self.l.all(x, self.l.all(y, self.l[x] == self.l[y]))"
+    shape = schema({"properties": {"l": {"type": "array", "items": {"type": "integer"}}}})
+    shape["properties"]["spec"]["x-kubernetes-validations"] = [rule(loop), rule("false")]
+    assert said(shape, {"l": [0] * 500}) == [
+        "spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': "
+        f"no further validation rules will be run due to call cost exceeds limit for rule: {loop}"
+    ]
+
+
+def test_all_rules_of_an_object_have_a_budget_together() -> None:
+    loop = rule("self.l.all(x, self.l.all(y, x == y))")
+    shape = schema({"properties": {"l": {"type": "array", "items": {"type": "integer"}}}})
+    shape["properties"]["spec"]["x-kubernetes-validations"] = [loop] * 20
+    assert said(shape, {"l": [0] * 350}) == [
+        'spec: Invalid value: "object": validation failed due to running out of cost budget, '
+        "no further validation rules will be run"
+    ]
