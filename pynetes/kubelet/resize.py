@@ -95,6 +95,21 @@ def feasible(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str]) -> tu
     return "fits", ""
 
 
+def summary(pod: Obj, error: str = "") -> str:
+    """What the pod's containers are to have, as the events tell it."""
+    found: Obj = {}
+    sidecars = [each for each in spec.init_containers(pod) if spec.is_sidecar(each)]
+    for key, containers in (("initContainers", sidecars), ("containers", spec.containers(pod))):
+        entries = [{"name": each["name"], "resources": _ordered(each.get("resources") or {})} for each in containers]
+        found |= {key: entries} if entries else {}
+    found["generation"] = pod["metadata"].get("generation", 0)
+    return json.dumps(found | ({"error": error} if error else {}), separators=(",", ":"))
+
+
+def _ordered(resources: Obj) -> Obj:
+    return {kind: dict(sorted(resources[kind].items())) for kind in ("limits", "requests") if resources.get(kind)}
+
+
 class Resizer:
     """Resizes the containers of one pod."""
 
@@ -102,6 +117,7 @@ class Resizer:
         self._launcher = launcher
         self._remembered: dict[str, Obj] = {}
         self.condition: tuple[str, str, str] | None = None  # type, reason and message while something is under way
+        self._restarting: set[str] = set()  # containers that are to run again before the resize is complete
 
     @property
     def deferred(self) -> bool:
@@ -118,13 +134,17 @@ class Resizer:
         pod, uid = launcher.pod, meta.uid(launcher.pod)
         changes = wanted(pod, launcher.view, self._remembered)
         if not changes:
-            self.condition = None
+            self._settle()
             return False, []
         verdict, why = feasible(pod, node.neighbours(uid), node.allocatable())
         if verdict != "fits":
-            self.condition = ("PodResizePending", verdict, why)
+            pending = ("PodResizePending", verdict, why)
+            if self.condition != pending:
+                self._tell("Warning", f"Resize{verdict}", f"Pod resize {verdict}", why)
+            self.condition = pending
             return False, []
         self.condition = ("PodResizeInProgress", "", "")
+        self._tell("Normal", "ResizeStarted", "Pod resize started")
         pids = node.options.pod_max_pids
         limits = resources.pod_limits(pod, pids if pids > 0 else None)
         # A child may never exceed its parent: growing, the pod's cgroup goes first, shrinking, it goes last.
@@ -133,9 +153,27 @@ class Resizer:
             if not change.restart:
                 await self._update(change)
         node.cgroups.create_pod(uid, resources.qos_class(pod), limits)
-        self.condition = None
-        text = "Container {} resize requires restart, will be restarted"
+        self._restarting = {change.container.name for change in changes if change.restart}
+        self._settle()
+        text = "Container {} resize requires restart"
         return True, [Stop(c.container, text.format(c.container.name)) for c in changes if c.restart]
+
+    def _settle(self) -> None:
+        """Nothing is left to apply: once all that had to be restarted run again, the resize is complete."""
+        for name in [*self._restarting]:
+            latest = self._launcher.view.latest(name)
+            described = spec.container_named(self._launcher.pod, name) or {}
+            resources = described.get("resources") or {}
+            if latest is not None and latest.running and not _changed(self.applied(latest) or {}, resources):
+                self._restarting.discard(name)
+        if self._restarting:
+            return
+        if self.condition is not None and self.condition[0] == "PodResizeInProgress":
+            self._tell("Normal", "ResizeCompleted", "Pod resize completed")
+        self.condition = None
+
+    def _tell(self, type: str, reason: str, what: str, error: str = "") -> None:
+        self._launcher.pod_event(type, reason, f"{what}: {summary(self._launcher.pod, error)}")
 
     async def _update(self, change: Resize) -> None:
         launcher, container = self._launcher, change.container
@@ -143,7 +181,9 @@ class Resizer:
         try:
             await launcher.node.runtime.update_container_resources(container.id, numbers)
         except CriError as error:
-            self.condition = ("PodResizeInProgress", "Error", str(error))
+            failed = ("PodResizeInProgress", "Error", str(error))
+            if self.condition != failed:
+                self._tell("Warning", "ResizeError", "Pod resize error", str(error))
+            self.condition = failed
             raise
         self._remembered[container.id] = change.described.get("resources") or {}
-        launcher.event_for(change.described)("Normal", "ResizeCompleted", f"Container {container.name} was resized")

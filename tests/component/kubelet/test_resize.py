@@ -30,6 +30,12 @@ async def test_a_container_is_resized_without_a_restart(node: Node) -> None:
     pod = await node.wait("grows", lambda pod: amount(pod, "limits", "cpu") == "300m")
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
     assert pod["status"]["containerStatuses"][0]["allocatedResources"]["cpu"] == "150m"
+    given = '"limits":{"cpu":"300m","memory":"128Mi"},"requests":{"cpu":"150m","memory":"32Mi"}'
+    text = f'{{"containers":[{{"name":"app","resources":{{{given}}}}}],"generation":2}}'
+    assert (await node.events("grows"))[-2:] == [
+        ("ResizeStarted", f"Pod resize started: {text}"),
+        ("ResizeCompleted", f"Pod resize completed: {text}"),
+    ]
     cgroups = node.kubelet.context.cgroups
     path = cgroups.pod_path(meta.uid(pod), "Burstable")
     container_id = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
@@ -50,6 +56,11 @@ async def test_a_policy_may_ask_for_a_restart(node: Node) -> None:
         "restarts", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
     )
     assert amount(pod, "limits", "memory") == "128Mi"
+    await node.wait("restarts", lambda pod: meta.get_condition(pod, "PodResizeInProgress") is None)
+    events = [reason for reason, _ in await node.events("restarts")]
+    order = ["ResizeStarted", "Killing", "ResizeCompleted"]
+    assert [reason for reason in events[events.index("ResizeStarted") :] if reason in order] == order
+    assert ("Killing", "Container app resize requires restart") in await node.events("restarts")
     await node.delete("restarts")
 
 
@@ -61,6 +72,8 @@ async def test_what_can_never_fit_is_infeasible(node: Node) -> None:
     pod = await node.wait("huge", lambda pod: meta.get_condition(pod, "PodResizePending"))
     condition = meta.get_condition(pod, "PodResizePending")
     assert condition and condition["reason"] == "Infeasible"
+    message = next(text for reason, text in await node.events("huge") if reason == "ResizeInfeasible")
+    assert message.startswith('Pod resize Infeasible: {"containers":[') and condition["message"] in message
     assert pod["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"] == "100m"
     await resize(node, "huge", {"requests": {"cpu": "200m"}})
     pod = await node.wait("huge", lambda pod: amount(pod, "requests", "cpu") == "200m")
