@@ -14,6 +14,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
+from pynetes.apis.checks import Errors
+from pynetes.apis.core import service_validation
 from pynetes.apis.core.service_validation import is_headless, needs_health_check_port
 from pynetes.apiserver.registry import Context, Finish, Operation, Registry, on_write
 from pynetes.machinery import errors, meta, resources, wire
@@ -167,43 +169,82 @@ async def _next_address(tx: Transaction, ranges: list[Network], service: Obj) ->
 
 def default_families(service: Obj, available: dict[str, list[Network]], old: Obj | None) -> None:
     """Settle `ipFamilies` and `ipFamilyPolicy`; raises a 422 where the wish does not fit the cluster or itself."""
-    spec = service["spec"]
-    if spec.get("type") == "ExternalName":
+    spec, before = service["spec"], (old or {}).get("spec") or {}
+    if spec.get("type") == "ExternalName" or _stays_prefer_dual_stack(spec, before):
         return
-    name, known = meta.name(service), list(available)
-    families = list(spec.get("ipFamilies") or [])
-    policy = spec.get("ipFamilyPolicy")
-    for index, family in enumerate(families):
-        if family in ("IPv4", "IPv6") and family not in known and not is_headless(spec):
-            raise _fault(
-                name,
-                errors.invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"),
-            )
-    addresses = [text for text in spec.get("clusterIPs") or [] if text not in ("", "None")]
-    if policy == "RequireDualStack" and len(known) < 2 and not is_headless(spec) and old is None:
-        detail = "this cluster is not configured for dual-stack services"
-        raise _fault(name, errors.invalid_value("spec.ipFamilyPolicy", policy, detail))
-    if policy in (None, "SingleStack") and max(len(families), len(addresses)) > 1:
-        if policy is not None and old is not None and policy != (old.get("spec") or {}).get("ipFamilyPolicy"):
-            families, addresses = families[:1], addresses[:1]
-            spec["clusterIPs"] = (spec.get("clusterIPs") or [])[:1]
-        elif policy is not None or old is None:
-            what = "ipFamilies" if len(families) > 1 else "clusterIPs"
-            detail = f"must be RequireDualStack or PreferDualStack when multiple {what} are specified"
-            raise _fault(name, errors.invalid_value("spec.ipFamilyPolicy", policy or "", detail))
-    for text in addresses[len(families) :]:
-        if ":" in text or text.count(".") == 3:
-            families.append("IPv6" if ":" in text else "IPv4")
     selectorless = is_headless(spec) and not spec.get("selector")
-    if policy is None:
-        policy = "RequireDualStack" if selectorless or len(families) > 1 else "SingleStack"
+    default = "RequireDualStack" if selectorless else "SingleStack"
+    policy = spec["ipFamilyPolicy"] = spec.get("ipFamilyPolicy") or before.get("ipFamilyPolicy") or default
+    name, found = meta.name(service), Errors()
+    service_validation.cluster_ips(found, spec)
+    _refuse(name, found)
+    if old is not None:
+        _shrink(found, spec, before)
+    _infer_families(found, spec, available)
+    _refuse(name, found)
+    families = spec["ipFamilies"] = spec.get("ipFamilies") or []
+    if not selectorless:  # those may have families that the cluster lacks: somebody else writes their endpoints
+        if policy == "RequireDualStack" and len(available) < 2:
+            found.invalid(_POLICY, policy, "this cluster is not configured for dual-stack services")
+        for index, family in enumerate(families):
+            if family not in available:
+                found.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+        _refuse(name, found)
     if not families:
-        families = [known[0]]
+        families.append(next(iter(available)))
     if policy != "SingleStack" and len(families) == 1:
         other = "IPv6" if families[0] == "IPv4" else "IPv4"
-        if selectorless or other in known:
+        if selectorless or other in available:
             families.append(other)
-    spec["ipFamilies"], spec["ipFamilyPolicy"] = families, policy
+
+
+_POLICY = "spec.ipFamilyPolicy"
+
+
+def _refuse(name: str, found: Errors) -> None:
+    if found:
+        raise _fault(name, *found)
+
+
+def _stays_prefer_dual_stack(spec: Obj, before: Obj) -> bool:
+    """Whether an update leaves all that a `PreferDualStack` service was given: it keeps that, whatever the cluster has
+    become since."""
+    same = ("type", "ipFamilyPolicy", "clusterIPs", "ipFamilies")
+    prefers = spec.get("ipFamilyPolicy") == "PreferDualStack" and bool(spec.get("ipFamilies"))
+    return prefers and all(spec.get(field) == before.get(field) for field in same)
+
+
+def _shrink(found: Errors, spec: Obj, before: Obj) -> None:
+    """Give up the second address and family of a service that is to be single-stack; else they cannot just go."""
+    for key, what in (("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")):
+        new, old = spec.get(key) or [], before.get(key) or []
+        if spec["ipFamilyPolicy"] == "SingleStack":
+            if new == old and len(new) > 1:
+                spec[key] = new[:1]
+        elif 0 < len(new) < len(old):
+            detail = f"must be 'SingleStack' to release the secondary {what}"
+            found.invalid(_POLICY, spec["ipFamilyPolicy"], detail)
+
+
+def _infer_families(found: Errors, spec: Obj, available: dict[str, list[Network]]) -> None:
+    """Take the families from addresses that are given without; a single-stack service has one of each."""
+    for key, what in (("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")):
+        if spec["ipFamilyPolicy"] == "SingleStack" and len(spec.get(key) or []) == 2:
+            detail = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+            found.invalid(_POLICY, "SingleStack", detail)
+    families = list(spec.get("ipFamilies") or [])
+    addresses = spec.get("clusterIPs") or []
+    for index, text in enumerate(addresses):
+        if text == "None":
+            break
+        family = "IPv6" if ":" in text else "IPv4"
+        if index < len(families):
+            continue
+        if family in available:
+            families.append(family)
+        else:
+            found.invalid(f"spec.clusterIPs[{index}]", addresses, f"{family} is not configured on this cluster")
+    spec["ipFamilies"] = families
 
 
 async def _cluster_ips(tx: Transaction, new: Obj, old: Obj | None) -> None:
@@ -250,9 +291,6 @@ async def _addresses(tx: Transaction, service: Obj, held: list[str], available: 
                 raise errors.internal(f"failed to allocate a serviceIP: {error}") from None
             detail = f"failed to allocate IP {text}: {error}"
             raise _fault(meta.name(service), errors.invalid_value("spec.clusterIPs", asked, detail)) from None
-        except ValueError:
-            # No address at all: validation says so, after this hook.
-            found.append(text)
     return found
 
 

@@ -265,20 +265,35 @@ def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def parse_cidr(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
-    """An address with a prefix length; None if it is none."""
+    """An address with a prefix length, leading zeros or not; None if it is none."""
     head, slash, bits = text.partition("/")
     address = parse_ip(head)
-    if not slash or address is None or not re.fullmatch(r"0|[1-9]\d{0,2}", bits, re.ASCII):
+    if not slash or address is None or not re.fullmatch(r"\d+", bits, re.ASCII):
         return None
     try:
-        return ipaddress.ip_interface(f"{address}/{bits}")
+        return ipaddress.ip_interface(f"{address}/{int(bits)}")
     except ValueError:
         return None
 
 
 def ip(text: str) -> list[str]:
-    """An IPv4 or IPv6 address."""
-    return [] if parse_ip(text) else ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    """An IPv4 or IPv6 address that everybody reads alike (KEP-4858)."""
+    address = parse_ip(text)
+    if address is None:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    if _has_leading_zeros(text):
+        return ["must not have leading 0s"]
+    return ["must not be an IPv4-mapped IPv6 address"] if _is_mapped(address) else []
+
+
+def _has_leading_zeros(address: str) -> bool:
+    """Whether a part of the dotted decimal form has some; those of IPv6's hexadecimal groups harm nobody."""
+    dotted = address.rpartition(":")[2]
+    return "." in dotted and any(len(part) > 1 and part.startswith("0") for part in dotted.split("."))
+
+
+def _is_mapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.version == 6 and address.ipv4_mapped is not None
 
 
 def ipv4(text: str) -> list[str]:
@@ -292,8 +307,16 @@ def ipv6(text: str) -> list[str]:
 
 
 def cidr(text: str) -> list[str]:
-    """A CIDR block."""
-    return [] if parse_cidr(text) else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    """A CIDR block that everybody reads alike (KEP-4858)."""
+    interface = parse_cidr(text)
+    if interface is None:
+        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    address, _, bits = text.partition("/")
+    if _has_leading_zeros(address) or bits != str(int(bits)):
+        return ["must not have leading 0s in IP or prefix length"]
+    if _is_mapped(interface.ip):
+        return ["must not have an IPv4-mapped IPv6 address"]
+    return ["must not have bits set beyond the prefix length"] if interface.ip != interface.network[0] else []
 
 
 def domain_prefixed_path(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import service_validation
+from pynetes.apis.core import service_validation, service_warnings
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.core.service_validation import externally_accessible, needs_health_check_port
 from pynetes.apis.printing import column, wide
@@ -25,7 +25,7 @@ class ServiceStrategy(Strategy):
     """A service."""
 
     allow_create_on_update = True
-    name_check = staticmethod(names.dns1035_label)
+    name_check = staticmethod(names.dns1123_label)
     columns = (
         printing.NAME,
         column("Type", description="How the service is reached."),
@@ -92,19 +92,7 @@ class ServiceStrategy(Strategy):
                 errors.check(f"{where}.hostname", ingress["hostname"], names.dns1123_subdomain(ingress["hostname"]))
 
     def warnings(self, obj: Obj) -> list[str]:
-        spec, found = printing.spec(obj), []
-        if "service.kubernetes.io/topology-aware-hints" in meta.annotations(obj):
-            found.append(
-                "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
-                "service.kubernetes.io/topology-mode instead"
-            )
-        if spec.get("externalIPs") and spec.get("type") == "ExternalName":
-            found.append(f'spec.externalIPs is ignored when spec.type is "{spec["type"]}"')
-        if spec.get("type") == "ExternalName" and spec.get("sessionAffinity") == "ClientIP":
-            found.append("Session affinity cannot be used with ExternalName services")
-        if spec.get("trafficDistribution") == "PreferClose":
-            found.append("spec.trafficDistribution: PreferClose is deprecated in v1.34+; use PreferSameZone")
-        return found
+        return service_warnings.of(obj)
 
     def row(self, obj: Obj) -> list[Any]:
         spec = printing.spec(obj)

@@ -138,7 +138,7 @@ def _affinity(errors: Errors, spec: Obj) -> None:
 
 
 def _addresses(errors: Errors, spec: Obj) -> None:
-    _cluster_ips(errors, spec)
+    cluster_ips(errors, spec)
     for index, address in enumerate(spec.get("externalIPs") or []):
         where = f"spec.externalIPs[{index}]"
         messages = names.ip(address)
@@ -163,7 +163,8 @@ def special_ip(text: str) -> list[str]:
     return []
 
 
-def _cluster_ips(errors: Errors, spec: Obj) -> None:
+def cluster_ips(errors: Errors, spec: Obj) -> None:
+    """The rules for addresses and families that hold whatever the cluster has."""
     if spec.get("type") == "ExternalName":
         return
     address, listed = spec.get("clusterIP") or "", spec.get("clusterIPs") or []

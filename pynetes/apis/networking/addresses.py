@@ -75,12 +75,12 @@ class ServiceCIDRStrategy(Strategy):
             errors.invalid("spec.cidrs", cidrs, "may only hold up to 2 values")
         families = []
         for index, text in enumerate(cidrs):
-            network = names.parse_cidr(text)
+            network, faults = names.parse_cidr(text), names.cidr(text)
+            errors.check(f"spec.cidrs[{index}]", text, faults)
             if network is None:
-                errors.check(f"spec.cidrs[{index}]", text, names.cidr(text))
                 continue
             families.append(network.version)
-            if str(network.network) != text:
+            if not faults and str(network.network) != text:
                 errors.invalid(
                     f"spec.cidrs[{index}]", text, f'must be in canonical form ("{network.network}")'.replace('\\"', '"')
                 )

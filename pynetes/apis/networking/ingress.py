@@ -154,7 +154,7 @@ def _backend(errors: Errors, backend: Obj, path: str) -> None:
     else:
         name, port = service.get("name") or "", service.get("port") or {}
         if errors.present(f"{path}.service.name", name):
-            errors.check(f"{path}.service.name", name, names.dns1035_label(name))
+            errors.check(f"{path}.service.name", name, names.dns1123_label(name))
         has_name, has_number = bool(port.get("name")), bool(port.get("number"))
         if has_name and has_number:
             errors.invalid(path, "", "cannot set both port name & port number")

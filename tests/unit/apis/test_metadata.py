@@ -106,7 +106,8 @@ def test_an_update_inherits_what_it_leaves_out():
     [
         ("namespaces", "a.b", False),
         ("namespaces", "1a", True),
-        ("services", "1a", False),
+        ("services", "1a", True),
+        ("services", "a.b", False),
         ("services", "a1", True),
         ("roles", "system:Any Thing", True),
         ("roles", "a/b", False),

@@ -230,7 +230,7 @@ REFUSED = [
     (
         "servicecidrs",
         {"spec": {"cidrs": ["10.0.0.1/8"]}},
-        ['spec.cidrs[0]: Invalid value: "10.0.0.1/8": must be in canonical form ("10.0.0.0/8")'],
+        ['spec.cidrs[0]: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length'],
     ),
     ("controllerrevisions", {}, ["data: Required value: data is mandatory"]),
 ]

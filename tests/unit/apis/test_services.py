@@ -2,6 +2,9 @@
 
 import pytest
 
+from pynetes.apis.registry import strategy_for
+from pynetes.machinery import resources
+
 
 def service(*ports, **spec):
     return {"spec": {"ports": list(ports) or [{"port": 80}], "clusterIP": "10.96.0.9", **spec}}
@@ -115,9 +118,57 @@ def test_what_is_refused(create, given, expected):
     assert create("services", given).errors == expected
 
 
-def test_a_name_must_be_a_dns_1035_label(create):
-    (error,) = create("services", service() | {"metadata": {"name": "1st"}}).errors
-    assert error.startswith('metadata.name: Invalid value: "1st": a DNS-1035 label must consist of')
+def test_a_name_is_one_label_that_may_begin_with_a_digit(create):
+    assert create("services", service({"port": 80}) | {"metadata": {"name": "1st"}}).errors == []
+    (error,) = create("services", service({"port": 80}) | {"metadata": {"name": "A"}}).errors
+    assert error.startswith('metadata.name: Invalid value: "A": a lowercase RFC 1123 label must consist of')
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, []),
+        (
+            {"externalIPs": ["192.0.2.1"]},
+            ["spec.externalIPs is deprecated and may no longer be implemented in some clusters"],
+        ),
+        (
+            {"clusterIP": "None", "externalIPs": ["192.0.2.1"], "sessionAffinity": "ClientIP", "loadBalancerIP": "::1"},
+            [
+                "spec.loadBalancerIP is ignored for headless services",
+                "spec.externalIPs is ignored for headless services",
+                "spec.SessionAffinity is ignored for headless services",
+            ],
+        ),
+        (
+            {"type": "ExternalName", "externalName": "a.b", "externalIPs": ["192.0.2.1"]},
+            ['spec.externalIPs is ignored when spec.type is "ExternalName"'],
+        ),
+        ({"externalName": "a.b"}, ['spec.externalName is ignored when spec.type is not "ExternalName"']),
+        (
+            {"trafficDistribution": "PreferClose"},
+            ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'],
+        ),
+        (
+            {"type": "LoadBalancer", "loadBalancerIP": "010.0.0.1", "loadBalancerSourceRanges": ["FD00::/8"]},
+            [
+                'spec.loadBalancerIP: non-standard IP address "010.0.0.1" will be considered invalid in a future '
+                'Kubernetes release: use "10.0.0.1"',
+                'spec.loadBalancerSourceRanges[0]: IPv6 CIDR value "FD00::/8" should be in RFC 5952 canonical format '
+                '("fd00::/8")',
+            ],
+        ),
+        (
+            {"clusterIPs": ["FD00::1"]},
+            ['spec.clusterIPs[0]: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")'],
+        ),
+    ],
+)
+def test_warnings(spec, expected):
+    kind = strategy_for(resources.lookup("services"))
+    obj = service({"port": 80}, **spec)
+    kind.default(obj)
+    assert kind.warnings(obj) == expected
 
 
 @pytest.fixture
