@@ -19,6 +19,7 @@ from aiohttp import web
 
 from pynetes.client.client import Unreachable
 from pynetes.kubelet import spec
+from pynetes.kubelet.configuration import configuration
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.logs import LogOptions, read
 from pynetes.kubelet.observed import Container
@@ -37,7 +38,9 @@ log = logging.getLogger(__name__)
 SUPERUSERS = ("system:masters",)
 TRUSTED_NAMES = ("kube-apiserver-kubelet-client",)
 DECISION_SECONDS = 30.0
-NODE_SUBRESOURCES = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/pods", "pods"))
+# What a path is a subresource of the node as: the first that fits, and for the second kind nodes/proxy does as well.
+NODE_SUBRESOURCES = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint"))
+FINE_GRAINED = (("/pods", "pods"), ("/runningpods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"))
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -120,8 +123,10 @@ class KubeletServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             user, groups = await self._authenticate(request)
-            if not await self._authorized(user, groups, request):
-                raise Refused(403, f"Forbidden (user={user}, verb={_verb(request)}, resource=nodes, subresource=proxy)")
+            parts = subresources(request.path)
+            if not await self._authorized(user, groups, request, parts):
+                which = f"resource=nodes, subresource(s)=[{' '.join(parts)}]"
+                raise Refused(403, f"Forbidden (user={user}, verb={_verb(request)}, {which})")
             return await handler(request)
         except Refused as refused:
             return web.Response(status=refused.status, text=str(refused))
@@ -154,10 +159,15 @@ class KubeletServer:
         user = status.get("user") or {}
         return user.get("username", ""), user.get("groups") or []
 
-    async def _authorized(self, user: str, groups: list[str], request: web.Request) -> bool:
+    async def _authorized(self, user: str, groups: list[str], request: web.Request, parts: list[str]) -> bool:
         if request.path.startswith("/healthz") or user in TRUSTED_NAMES or any(g in SUPERUSERS for g in groups):
             return True
-        part = next((name for prefix, name in NODE_SUBRESOURCES if request.path.startswith(prefix)), "proxy")
+        for part in parts:
+            if await self._may(user, groups, request, part):
+                return True
+        return False
+
+    async def _may(self, user: str, groups: list[str], request: web.Request, part: str) -> bool:
         key = (user, *groups, _verb(request), part)
         known = self._decisions.get(key)
         if known is not None and known[0] > clock.monotonic():
@@ -209,21 +219,7 @@ class KubeletServer:
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     async def _configz(self, request: web.Request) -> web.Response:
-        options = self.kubelet.options
-        config = {
-            "kind": "KubeletConfiguration",
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "port": options.port,
-            "maxPods": options.max_pods,
-            "cgroupRoot": options.cgroup_root,
-            "cgroupDriver": "cgroupfs",
-            "clusterDomain": options.cluster_domain,
-            "clusterDNS": options.cluster_dns,
-            "evictionHard": options.eviction_hard,
-            "containerLogMaxSize": options.container_log_max_size,
-            "containerLogMaxFiles": options.container_log_max_files,
-        }
-        return _json({"kubeletconfig": config})
+        return _json({"kubeletconfig": configuration(self.kubelet.options)})
 
     async def _summary(self, request: web.Request) -> web.Response:
         return _json(await self._stats.summary(self.kubelet.workers.values()))
@@ -322,6 +318,15 @@ class KubeletServer:
             said = output.decode(errors="replace")
             raise Refused(500, f"command '{text}' exited with {result.exit_code}: {said}")
         return web.Response(body=output, content_type="text/plain")
+
+
+def subresources(path: str) -> list[str]:
+    """The subresources of the node of which one must be allowed for a path (KEP-2862)."""
+
+    def matching(table: tuple[tuple[str, str], ...]) -> list[str]:
+        return [name for prefix, name in table if path == prefix or path.startswith(f"{prefix}/")][:1]
+
+    return matching(NODE_SUBRESOURCES) or [*matching(FINE_GRAINED), "proxy"]
 
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}

@@ -112,6 +112,27 @@ async def test_only_the_api_server_and_those_it_vouches_for_may_ask(node: Node) 
     assert await get(node, "/healthz", user="") == (200, "ok")
 
 
+@pytest.mark.parametrize("resource", ["nodes/pods", "nodes/proxy"])
+async def test_a_right_to_part_of_the_interface(node: Node, resource: str) -> None:
+    name = resource.replace("/", "-")
+    role = {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get"]}]}
+    await node.client.create("clusterroles", role)
+    subject = {"kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": name}, "subjects": [subject], "roleRef": reference}
+    await node.client.create("clusterrolebindings", binding)
+    assert (await get(node, "/pods", user=name))[0] == 200
+    assert (await get(node, "/runningpods/", user=name))[0] == 200
+    status, text = await get(node, "/configz", user=name)
+    if resource == "nodes/proxy":
+        assert status == 200 and '"maxPods": 110' in text
+    else:
+        assert status == 403
+        assert text == f"Forbidden (user={name}, verb=get, resource=nodes, subresource(s)=[configz proxy])"
+    status, text = await get(node, "/metrics", user=name)
+    assert (status, text) == (403, f"Forbidden (user={name}, verb=get, resource=nodes, subresource(s)=[metrics])")
+
+
 async def test_statistics(node: Node) -> None:
     await node.create(make_pod("stats", "sh", "-c", "while true; do :; done"))
     await node.wait("stats", is_ready)
