@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
         cache_control = headers.get("Cache-Control", "no-cache, private")
         head = _head(response.status, headers.get("Content-Type", ""), cache_control) + _date.line()
         audit = request.headers.get("audit-id") or f"{_audit_prefix}{next(_audit_numbers):012x}"
-        more = f"Audit-Id: {audit}\r\n"
+        more = f"Audit-Id: {audit}\r\n{request.flow_lines}"
         for name, value in headers.items():
             if name not in _OWN_HEADERS or (response.status == 101 and name != "Date"):
                 more += f"{name}: {value}\r\n"

@@ -25,6 +25,7 @@ from pynetes.apiserver.authz.authorizer import Authorizer
 from pynetes.apiserver.crd.manager import CustomResources
 from pynetes.apiserver.discovery import Discovery
 from pynetes.apiserver.event_ttl import EventExpiry
+from pynetes.apiserver.flow_schemas import FlowSchemas
 from pynetes.apiserver.flowcontrol import FlowControl
 from pynetes.apiserver.health import Health
 from pynetes.apiserver.http import HttpServer
@@ -61,6 +62,7 @@ class ApiServer:
         self.registry.admission = self.admission
         self.metrics = Metrics()
         self.flow = FlowControl(options.max_requests_inflight, options.max_mutating_requests_inflight)
+        self.flow_schemas = FlowSchemas(self.registry)
         self.health = Health()
         self.discovery = Discovery(self.registry, lambda: f"{options.advertise_address}:{self.port}")
         self.paths = Paths(self)
@@ -101,6 +103,7 @@ class ApiServer:
         """Listen, and bring the store to the state every cluster starts from."""
         options = self.options
         self.authorizer.follow(self.store)
+        self.flow_schemas.start()
         self.custom_resources.start()
         self.aggregation.start()
         self.admission.start(self)
@@ -113,9 +116,11 @@ class ApiServer:
             bound = await self._http.listen(host, port, tls)
             self.port = bound if port == options.secure_port else self.port
         await bootstrap.ensure(self)
+        await self.authorizer.rbac.caught_up()
         self.ready = True
         self._tasks = [
             asyncio.create_task(bootstrap.keep(self)),
+            asyncio.create_task(self.flow_schemas.keep_conditions()),
             asyncio.create_task(self._events.run()),
         ]
         log.info("serving securely on port %d", self.port)
@@ -134,6 +139,7 @@ class ApiServer:
         await self.admission.stop()
         await tunnels.close(self)
         await self.authorizer.stop()
+        await self.flow_schemas.stop()
         if self.authenticator.issuers is not None:
             await self.authenticator.issuers.stop()
         await self.store.close()

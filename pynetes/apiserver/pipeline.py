@@ -73,6 +73,7 @@ async def _admitted(server: "ApiServer", request: Request, info: RequestInfo) ->
     """Who asks, and may they; then the answer itself."""
     user = server.authenticator.authenticate(request)
     user = request.user = impersonate(request, user, server.authorizer)
+    request.flow_lines = server.flow_schemas.lines(user, info)
     decision = server.authorizer.authorize(user, info)
     if not decision.allowed:
         raise forbidden(user, info, decision.reason)

@@ -105,6 +105,7 @@ class Request:
     info: RequestInfo | None = None
     warnings: list[str] = field(default_factory=list)
     raw_path: str = ""
+    flow_lines: str = ""  # the answer's headers that name the flow schema, ready to be written
     _query: dict[str, list[str]] | None = None
 
     @property
