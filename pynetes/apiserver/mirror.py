@@ -39,6 +39,7 @@ class Mirror(Generic[T]):
         self._reduce = reduce
         self._kept: dict[str, tuple[int, T]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[T]:
         return (kept for _, kept in self._kept.values())
@@ -56,6 +57,15 @@ class Mirror(Generic[T]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def caught_up(self) -> None:
+        """Return when all that the store holds now is known here."""
+        while any(
+            record.key not in self._kept or self._kept[record.key][0] < record.revision
+            for record in self._store.list(self._prefix).records
+        ):
+            self._changed.clear()
+            await self._changed.wait()
 
     def _load(self) -> int:
         page = self._store.list(self._prefix)
@@ -86,10 +96,12 @@ class Mirror(Generic[T]):
             return
         new = self._reduce(wire.decode(record.value))
         self._kept[record.key] = (record.revision, new)
+        self._changed.set()
         if self._on_change is not None:
             self._on_change(old[1] if old is not None else None, new)
 
     def _forget(self, key: str) -> None:
         old = self._kept.pop(key, None)
+        self._changed.set()
         if old is not None and self._on_change is not None:
             self._on_change(old[1], None)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from pynetes.client.client import Client
 from pynetes.client.leader import LeaderConfig, LeaderElector
+from pynetes.client.startup import healthy
 from pynetes.controllers.autoscaling import HorizontalPodAutoscalerController
 from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
@@ -92,8 +93,13 @@ async def run(options: Options, stop: asyncio.Event, client: Client | None = Non
     """Run the chosen controllers until `stop` is set; raises LeadershipLost if another took over."""
     own = client is None
     client = client or Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager/pynetes")
+
+    async def work() -> None:
+        await healthy(client)
+        await (_lead(client, options) if options.leader_elect else _work(client, options))
+
     try:
-        await until(stop, _lead(client, options) if options.leader_elect else _work(client, options))
+        await until(stop, work())
     finally:
         if own:
             await client.close()

@@ -10,6 +10,7 @@ from pynetes.client.client import Client
 from pynetes.client.events import EventRecorder
 from pynetes.client.informer import InformerFactory
 from pynetes.client.leader import LeaderConfig, LeaderElector
+from pynetes.client.startup import healthy
 from pynetes.machinery import logs, meta
 from pynetes.machinery.process import run_until_stopped, until
 from pynetes.scheduler import options as scheduler_options
@@ -46,7 +47,11 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             identity = f"{socket.gethostname()}_{os.getpid()}_{meta.new_uid()}"
             await LeaderElector(client, LeaderConfig("kube-scheduler", identity)).run(lead)
 
-        await until(stop, factory.run(), work())
+        async def run_all() -> None:
+            await healthy(client)
+            await until(stop, factory.run(), work())
+
+        await until(stop, run_all())
         await events.flush()
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pynetes.apis import metadata, printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core import pod_defaults, pod_table, pod_update, pod_validation, pod_warnings
+from pynetes.apis.core import pod_defaults, pod_selectors, pod_table, pod_update, pod_validation, pod_warnings
 from pynetes.apis.core.pod_resources import qos_class
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
@@ -35,6 +35,7 @@ class PodStrategy(Strategy):
 
     def prepare_create_spec(self, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj.get("spec") or {})}
+        pod_selectors.narrow(obj)
         if (obj.get("spec") or {}).get("schedulingGates"):
             text = "Scheduling is blocked due to non-empty scheduling gates"
             meta.set_condition(obj, "PodScheduled", "False", "SchedulingGated", text)

@@ -100,6 +100,12 @@ def _pod_affinity_term(errors: Errors, term: Obj, path: str) -> None:
             errors.forbidden(f"{path}.{field}", "must not be specified when labelSelector is not set")
         for index, key in enumerate(keys):
             errors.check(f"{path}.{field}[{index}]", key, names.qualified_name(key))
+    both = set(term.get("matchLabelKeys") or ())
+    for index, key in enumerate(term.get("mismatchLabelKeys") or ()):
+        if key in both:
+            errors.invalid(
+                f"{path}.mismatchLabelKeys[{index}]", key, "exists in both matchLabelKeys and mismatchLabelKeys"
+            )
     key = term.get("topologyKey") or ""
     if not key:
         errors.required(f"{path}.topologyKey", "can not be empty")

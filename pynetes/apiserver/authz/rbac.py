@@ -119,6 +119,11 @@ class Rbac:
             mirror.start()
             self._mirrors.append(mirror)
 
+    async def caught_up(self) -> None:
+        """Return when decisions rest on all that the store holds now."""
+        for mirror in self._mirrors:
+            await mirror.caught_up()
+
     async def stop(self) -> None:
         """Stop following the store."""
         for mirror in self._mirrors:

@@ -525,3 +525,44 @@ def test_defaulting_twice_changes_nothing(create):
     again = copy.deepcopy(made)
     PODS.default(again)
     assert again == made
+
+
+def test_selectors_get_the_pods_own_values_of_the_labels_they_name(create):
+    selector = {"matchLabels": {"app": "x"}}
+    term = {
+        "topologyKey": "zone",
+        "labelSelector": selector,
+        "matchLabelKeys": ["version", "absent"],
+        "mismatchLabelKeys": ["tenant"],
+    }
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": selector,
+        "matchLabelKeys": ["version"],
+    }
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    body = pod(affinity={"podAntiAffinity": {required: [term]}}, topologySpreadConstraints=[spread])
+    body["metadata"] = {"labels": {"version": "2", "tenant": "t"}}
+    spec = create("pods", body).obj["spec"]
+    same = {"key": "version", "operator": "In", "values": ["2"]}
+    other = {"key": "tenant", "operator": "NotIn", "values": ["t"]}
+    assert spec["affinity"]["podAntiAffinity"][required][0]["labelSelector"] == selector | {
+        "matchExpressions": [same, other]
+    }
+    assert spec["topologySpreadConstraints"][0]["labelSelector"] == selector | {"matchExpressions": [same]}
+
+
+def test_a_label_is_to_match_or_to_differ_but_not_both(create):
+    term = {
+        "topologyKey": "zone",
+        "labelSelector": {},
+        "matchLabelKeys": ["version"],
+        "mismatchLabelKeys": ["version"],
+    }
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    assert create("pods", pod(affinity={"podAffinity": {required: [term]}})).errors == [
+        f"spec.affinity.podAffinity.{required}[0].mismatchLabelKeys[0]: Invalid value: "
+        '"version": exists in both matchLabelKeys and mismatchLabelKeys'
+    ]
