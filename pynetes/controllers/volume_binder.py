@@ -4,6 +4,9 @@ A binding is two references: the volume's `claimRef` and the claim's `volumeName
 long as the claim's is missing the next pass completes it. Keys: `claim <namespace/name>` and `volume <name>`.
 """
 
+import asyncio
+import os.path
+import shutil
 from collections.abc import Iterable
 
 from pynetes.controllers import volume_matching as matching
@@ -228,12 +231,11 @@ class VolumeBinder(Controller):
         if policy == "Recycle":
             await self._fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
         elif policy == "Delete" and not meta.annotations(volume).get(matching.PROVISIONED_BY):
-            await self._fail(
-                volume,
-                "VolumeFailedDelete",
-                "error getting deleter volume plugin for volume "
-                f'"{meta.name(volume)}": no deletable volume plugin matched',
-            )
+            trouble = await asyncio.to_thread(_delete_content, volume)
+            if trouble:
+                await self._fail(volume, "VolumeFailedDelete", trouble)
+            else:
+                await ignore_not_found(self.client.delete(VOLUMES, meta.name(volume), uid=meta.uid(volume)))
 
     async def _fail(self, volume: Obj, reason: str, message: str) -> None:
         if volume.get("status", {}).get("phase") == "Failed":
@@ -262,3 +264,22 @@ class VolumeBinder(Controller):
         if message:
             status["message"] = message
         return await update_status(self.client, VOLUMES, volume, status)
+
+
+def _delete_content(volume: Obj) -> str | None:
+    """Delete what a volume of a type that can be deleted from here holds; why it cannot be, if so."""
+    source = volume["spec"].get("hostPath")
+    if source is None:
+        return (
+            f'error getting deleter volume plugin for volume "{meta.name(volume)}": no deletable volume plugin matched'
+        )
+    path = os.path.normpath(source["path"])
+    if not path.startswith("/tmp/"):  # noqa: S108: this is the path that upstream's rule is about
+        return f"host_path deleter only supports /tmp/.+ but received provided {source['path']}"
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"failed to delete {path}: {error.strerror}"
+    return None

@@ -45,6 +45,21 @@ async def test_a_budget_in_percent_counts_by_the_controllers_scale(world: World,
     await world.eventually(counted)
 
 
+async def test_a_budget_that_needs_a_scale_complains_of_pods_without_one(world: World) -> None:
+    pod = {"containers": [{"name": "app", "image": "a"}]}
+    await world.create("pods", {"metadata": {"name": "p", "labels": {"app": "web"}}, "spec": pod})
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    await world.create(BUDGETS, {"metadata": {"name": "b"}, "spec": spec})
+
+    async def told() -> bool:
+        return bool(await world.events("UnmanagedPods"))
+
+    await world.eventually(told)
+    selector = "&LabelSelector{MatchLabels:map[string]string{app: web,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    begins = f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a result"
+    assert (await world.events("UnmanagedPods"))[0].startswith(begins)
+
+
 async def test_a_quota_is_counted_when_made_and_when_things_go(world: World) -> None:
     await world.create("configmaps", {"metadata": {"name": "a"}})
     hard = {"pods": "5", "requests.cpu": "2", "configmaps": "10", "count/deployments.apps": "1"}
@@ -203,3 +218,37 @@ async def test_nodes_and_service_ranges_carry_the_controllers_marks(world: World
         )
 
     await world.eventually(marked)
+
+
+async def test_a_deleted_claim_takes_a_volume_on_a_temporary_path_along(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    (folder / "file").touch()
+    policy = {"persistentVolumeReclaimPolicy": "Delete"}
+    await world.client.create("persistentvolumes", volume("v", hostPath={"path": str(folder)}, **policy))
+    await world.create("persistentvolumeclaims", claim("c"))
+
+    async def bound() -> bool:
+        return (await world.get("persistentvolumeclaims", "c")).get("status", {}).get("phase") == "Bound"
+
+    await world.eventually(bound)
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    await world.eventually(lambda: world.gone("persistentvolumes", "v"))
+    assert not folder.exists()
+
+
+async def test_a_volume_on_any_other_path_of_the_host_fails_to_be_deleted(world: World) -> None:
+    await world.client.create("persistentvolumes", volume("v", persistentVolumeReclaimPolicy="Delete"))
+    await world.create("persistentvolumeclaims", claim("c"))
+
+    async def status() -> Any:
+        return (await world.client.get("persistentvolumes", "v")).get("status", {})
+
+    async def phase(wanted: str) -> Any:
+        found = await status()
+        return found if found.get("phase") == wanted else None
+
+    await world.eventually(lambda: phase("Bound"))
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    found = await world.eventually(lambda: phase("Failed"))
+    assert found["message"] == "host_path deleter only supports /tmp/.+ but received provided /srv/v"
