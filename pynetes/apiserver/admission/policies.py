@@ -17,6 +17,7 @@ from pynetes.apiserver.admission.expressions import (
     evaluate,
     matching_params,
 )
+from pynetes.apiserver.admission.type_checks import TypeChecks
 from pynetes.apiserver.admission.webhook_match import is_exempt, matched_type, rule_matches, selectors_match
 from pynetes.apiserver.admission.webhooks import equivalent_types, namespace_labels
 from pynetes.apiserver.mirror import Mirror
@@ -121,6 +122,25 @@ class ValidatingAdmissionPolicy(_Policies):
     name = "ValidatingAdmissionPolicy"
     policies_plural = "validatingadmissionpolicies"
     bindings_plural = "validatingadmissionpolicybindings"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._checks = TypeChecks()
+
+    def start(self, server: "ApiServer") -> None:
+        super().start(server)
+        for policy in self._policies.values():
+            self._checks.consider(policy)
+        self._checks.start(server)
+
+    async def stop(self) -> None:
+        await self._checks.stop()
+        await super().stop()
+
+    def _change_policy(self, old: Obj | None, new: Obj | None) -> None:
+        super()._change_policy(old, new)
+        if new is not None:
+            self._checks.consider(new)
 
     async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
         denials: list[StatusError] = []

@@ -1,5 +1,6 @@
 """Admission policies in CEL, and match conditions of webhooks."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -258,3 +259,38 @@ async def test_what_an_expression_must_give(admin: Rest) -> None:
         "spec.validations[0].messageExpression": '"true": must evaluate to string but got bool',
         "spec.auditAnnotations[0].valueExpression": '"1": must evaluate to one of [string null_type] but got int',
     }
+
+
+async def test_expressions_are_checked_against_the_kinds_a_policy_is_for(admin: Rest) -> None:
+    async def checked(name: str, **spec: Any) -> dict[str, Any]:
+        path = f"{BASE}/validatingadmissionpolicies"
+        assert (await admin("POST", path, {"metadata": {"name": name}, "spec": spec})).status == 201
+        for _ in range(200):
+            status = (await admin("GET", f"{path}/{name}")).json.get("status", {})
+            if status.get("observedGeneration") == 1:
+                break
+            await asyncio.sleep(0.01)
+        await admin("DELETE", f"{path}/{name}")
+        return dict(status["typeChecking"])
+
+    deployments = rules("deployments", "apps")
+    good = {"expression": "object.spec.replicas > 1", "messageExpression": "'no ' + object.metadata.name"}
+    assert await checked("typed", matchConstraints=deployments, validations=[good]) == {}
+    bad = {"expression": "object.replicas > 1", "messageExpression": "'many: ' + object.spec.replicas"}
+    message = "found no matching overload for '_+_' applied to '(string, int)'"
+    kind = "apps/v1, Kind=Deployment"
+    assert await checked("mistyped", matchConstraints=deployments, validations=[bad]) == {
+        "expressionWarnings": [
+            {
+                "fieldRef": "spec.validations[0].expression",
+                "warning": f"{kind}: ERROR: <input>:1:7: undefined field 'replicas'\n"
+                " | object.replicas > 1\n | ......^",
+            },
+            {
+                "fieldRef": "spec.validations[0].messageExpression",
+                "warning": f"{kind}: ERROR: <input>:1:10: {message}\n | 'many: ' + object.spec.replicas\n | .........^",
+            },
+        ]
+    }
+    wild = {"matchConstraints": rules("*", "*"), "validations": [bad]}
+    assert await checked("anything", **wild) == {}
