@@ -40,4 +40,4 @@ def run(arguments: argparse.Namespace) -> int:
     lifecycle.prepare_agent(cluster)
     lifecycle.load_sandbox_image_beside(cluster)
     print(f"node {cluster.node_name} of {cluster.node_server}; Ctrl-C stops it, its pods run on")
-    return supervisor.main(cluster.name)
+    return supervisor.become(cluster)

@@ -16,8 +16,8 @@ def register(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Remove one cluster, or all; a cluster that is not there is no error with --all."""
-    clusters = config.list_all() if arguments.all else [config.require(arguments.name)]
-    for cluster in clusters:
+    names = config.names() if arguments.all else [arguments.name]
+    for cluster in map(config.for_removal, names):
         progress = Progress()
         asyncio.run(lifecycle.delete(cluster))
         progress.note(f"cluster {cluster.name} is gone")

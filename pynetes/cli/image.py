@@ -37,7 +37,7 @@ def _running(arguments: argparse.Namespace) -> Cluster:
     if not cluster.nodes:
         raise ClusterError(f"cluster {cluster.name} has no nodes, so it holds no images")
     if control.supervisor_pid(cluster) is None:
-        raise ClusterError(f"cluster {cluster.name} is stopped; `pynetes up{cluster.option}` starts it")
+        raise ClusterError(f"cluster {cluster.name} is stopped; {cluster.how_to_start}")
     return cluster
 
 

@@ -39,7 +39,7 @@ def _running(arguments: argparse.Namespace) -> Cluster:
     if cluster.role != "machine" or not cluster.nodes:
         raise ClusterError(f"cluster {cluster.name} has no nodes on this machine")
     if control.supervisor_pid(cluster) is None:
-        raise ClusterError(f"cluster {cluster.name} is stopped; `pynetes up` starts it")
+        raise ClusterError(f"cluster {cluster.name} is stopped; {cluster.how_to_start}")
     return cluster
 
 

@@ -1,12 +1,16 @@
 """`pynetes server`: the control plane for real machines, in the foreground."""
 
 import argparse
+import ipaddress
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from pynetes.cli.common import Commands, add_name, command
 from pynetes.cluster import config, join, kubeconfig, lifecycle, pki, supervisor
 from pynetes.cluster.config import ClusterError
+
+_NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
 EPILOG = """\
 examples:
@@ -30,8 +34,17 @@ def register(commands: Commands) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="where --join writes (default: NODE.join)")
 
 
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the control plane, or write a join file."""
+    if arguments.address and not _is_address(arguments.address):
+        raise ClusterError(f"--address wants an IPv4 address of this machine, not {arguments.address!r}")
     existing = config.load(arguments.name)
     if arguments.join:
         return _join(config.require(arguments.name), arguments)
@@ -54,13 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     kubeconfig.write_component_files(cluster)
     print(f"kubectl uses context {cluster.context} ({kubeconfig.merge(cluster)}); Ctrl-C stops the server")
     lifecycle.refuse_second_supervisor(cluster)
-    return supervisor.main(cluster.name)
+    return supervisor.become(cluster)
 
 
 def _join(cluster: config.Cluster, arguments: argparse.Namespace) -> int:
     node, separator, address = arguments.join.partition("=")
-    if not separator or not node or not address:
-        raise ClusterError(f"--join wants NODE=ADDRESS, not {arguments.join!r}")
+    if not separator or not _NODE_NAME.fullmatch(node) or not _is_address(address):
+        raise ClusterError(
+            f"--join wants NODE=ADDRESS, a lower-case host name and an IPv4 address, not {arguments.join!r}"
+        )
     target = arguments.output or Path(f"{node}.join")
     join.write_join_file(cluster, node, address, target)
     print(f"wrote {target}; on {address}: pynetes agent --join-file {target.name}")

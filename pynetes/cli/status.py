@@ -38,12 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = config.require(arguments.name)
     supervisor = control.supervisor_pid(cluster)
     if supervisor is None:
-        print(f"cluster {cluster.name} is stopped; `pynetes up{cluster.option}` starts it")
+        print(f"cluster {cluster.name} is stopped; {cluster.how_to_start}")
         return 1
     units = [{"name": "supervisor", "state": "running", "pid": supervisor, "restarts": 0}, *control.units(cluster)]
     print(table(("COMPONENT", "STATE", "PID", "RESTARTS", "MEMORY"), [_row(unit) for unit in units]))
     ours = sum(memory_kib(u["pid"]) for u in units if u["pid"] and not u["name"].startswith("containerd"))
-    print(f"\n{cluster.server}, context {cluster.context}, {ours / 1024:.0f} MiB without containerd")
+    where = f"node {cluster.node_name}" if cluster.role == "agent" else f"context {cluster.context}"
+    print(f"\n{cluster.server}, {where}, {ours / 1024:.0f} MiB without containerd")
     return 0
 
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 
 from pynetes.cli.common import Commands, Progress, add_name, command
-from pynetes.cluster import config, kubeconfig, lifecycle, units
+from pynetes.cluster import config, kubeconfig, lifecycle, nodes, units
 from pynetes.cluster.config import ClusterError
 
 EPILOG = """\
@@ -68,8 +68,8 @@ def _gates(text: str) -> list[str]:
 
 def _count(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError("a cluster on one machine has 1 to 100 nodes")
+    if not 1 <= number <= nodes.MOST_NODES:
+        raise argparse.ArgumentTypeError(f"a cluster on one machine has 1 to {nodes.MOST_NODES} nodes")
     return number
 
 

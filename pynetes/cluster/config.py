@@ -24,6 +24,10 @@ class ClusterError(Exception):
     """Something the user can understand and mend; the command line prints its text and exits with 1."""
 
 
+class UnreadableCluster(ClusterError):
+    """There is a cluster, but its `cluster.json` cannot be read."""
+
+
 def state_root() -> Path:
     """The directory that holds every cluster of this user: `/var/lib/pynetes` for root, in the home otherwise."""
     if chosen := os.environ.get("PYNETES_STATE_DIR"):
@@ -92,9 +96,17 @@ class Cluster:
         return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
 
     @property
+    def how_to_start(self) -> str:
+        """What starts it when it is stopped, as a message says it."""
+        if self.role == "machine":
+            return f"`pynetes up{self.option}` starts it"
+        option = "" if self.role == "agent" and self.name == "agent" else self.option
+        return f"`pynetes {self.role}{option}` runs it"
+
+    @property
     def server(self) -> str:
         """Where this machine finds the API server."""
-        return f"https://127.0.0.1:{self.api_port}"
+        return self.node_server if self.role == "agent" else f"https://127.0.0.1:{self.api_port}"
 
     @property
     def node_server(self) -> str:
@@ -169,7 +181,9 @@ def load(name: str) -> Cluster | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise ClusterError(f"{file} cannot be read ({error}); `pynetes delete --name {name}` removes it") from error
+        raise UnreadableCluster(
+            f"{file} cannot be read ({error}); `pynetes delete --name {name}` removes the cluster"
+        ) from error
 
 
 def require(name: str) -> Cluster:
@@ -182,8 +196,20 @@ def require(name: str) -> Cluster:
     return cluster
 
 
+def for_removal(name: str) -> Cluster:
+    """The cluster called `name`, as far as removing it needs: what is left of it is found by its name alone."""
+    try:
+        return require(name)
+    except UnreadableCluster:
+        return Cluster(name)
+
+
+def names() -> list[str]:
+    """The names of this user's clusters, in order."""
+    root = state_root()
+    return sorted(file.parent.name for file in root.glob("*/cluster.json")) if root.is_dir() else []
+
+
 def list_all() -> list[Cluster]:
     """Every cluster of this user, by name."""
-    root = state_root()
-    names = sorted(file.parent.name for file in root.glob("*/cluster.json")) if root.is_dir() else []
-    return [cluster for name in names if (cluster := load(name)) is not None]
+    return [cluster for name in names() if (cluster := load(name)) is not None]

@@ -111,11 +111,23 @@ def _without(entries: list[dict[str, Any]] | None, name: str) -> list[dict[str, 
     return [entry for entry in entries or [] if entry.get("name") != name]
 
 
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A file that cannot be read or written is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise ClusterError(
+            f"cannot use the kubeconfig {path}: {error.strerror or error}; "
+            "set KUBECONFIG to another file, or print one with `pynetes kubeconfig`"
+        ) from error
+
+
 def merge(cluster: Cluster) -> Path:
     """Put the cluster's context into the user's kubeconfig and make it the current one. Returns the file."""
     path = user_file()
     ours = document(cluster, "admin", cluster.server, cluster.context)
-    with _locked(path):
+    with _told(path), _locked(path):
         config = _load(path)
         merged = dict(config)
         for section in SECTIONS:
@@ -131,7 +143,7 @@ def remove(cluster: Cluster) -> None:
     path = user_file()
     if not path.exists():
         return
-    with _locked(path):
+    with _told(path), _locked(path):
         config = _load(path)
         pruned = dict(config)
         for section in SECTIONS:

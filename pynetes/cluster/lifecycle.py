@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pynetes.client.client import Client, Unreachable
-from pynetes.cluster import config, control, doctor, kubeconfig, netns, nodes, oci, pki, supervisor, units
+from pynetes.cluster import config, control, doctor, hostnet, kubeconfig, netns, nodes, oci, pki, supervisor, units
 from pynetes.cluster.config import Cluster, ClusterError
 from pynetes.cluster.containerd import ContainerdError, unmount_below
 from pynetes.kubelet.cgroups import Cgroups
@@ -51,6 +51,10 @@ def prepare(
     """The cluster called `name` as it is, or a new one with its addresses chosen."""
     config.check_name(name)
     existing = config.load(name)
+    if existing is not None and existing.role != "machine":
+        raise ClusterError(
+            f"{name!r} is a {existing.role} of real machines: {existing.how_to_start}; or choose another --name"
+        )
     if existing is not None:
         if existing.node_count == node_count or control.supervisor_pid(existing) is None:
             cluster = replace(existing, node_count=node_count)
@@ -131,6 +135,7 @@ async def up(cluster: Cluster, tell: Tell) -> None:
     async with Client.from_kubeconfig(str(cluster.kubeconfig("admin"))) as client:
         await _api_ready(cluster, client)
         tell(f"API server ready at {cluster.server}")
+        await nodes.forget_removed(cluster, client)
         await asyncio.gather(*(nodes.load_sandbox_image(cluster, node) for node in cluster.nodes))
         for node in cluster.nodes:
             await nodes.ready(cluster, client, node)
@@ -152,6 +157,7 @@ def prepare_agent(cluster: Cluster) -> None:
 def load_sandbox_image_beside(cluster: Cluster) -> None:
     """In a child process: wait for the agent's containerd and give it the pause image."""
     if os.fork() == 0:
+        supervisor.die_with_parent("pause-image")
         code = 1
         try:
             asyncio.run(nodes.load_sandbox_image(cluster, cluster.node_name))
@@ -227,6 +233,8 @@ async def down(cluster: Cluster) -> None:
     await _end_leftovers(cluster)
     if os.geteuid() == 0 and cluster.role == "machine":
         netns.remove(cluster.name)
+    elif os.geteuid() == 0 and cluster.role == "agent":
+        hostnet.remove(cluster.network.dns)
 
 
 async def stop_pods(cluster: Cluster, node: str) -> None:
@@ -249,6 +257,8 @@ async def _end_leftovers(cluster: Cluster) -> None:
 async def delete(cluster: Cluster) -> None:
     """Take the cluster down and remove its files and its context."""
     await down(cluster)
-    if cluster.role != "agent":
-        kubeconfig.remove(cluster)
-    cluster.remove_files()
+    try:
+        if cluster.role != "agent":
+            kubeconfig.remove(cluster)
+    finally:
+        cluster.remove_files()

@@ -26,6 +26,7 @@ from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
 READY_SECONDS = 60.0
+MOST_NODES = 100
 
 
 def states(cluster: Cluster) -> dict[str, str]:
@@ -146,6 +147,22 @@ async def ready(cluster: Cluster, client: Client, node: str, since: datetime | N
         raise ClusterError(
             f"{node} is not Ready after {READY_SECONDS:.0f} s; {see(cluster, f'kubelet-{node}')}"
         ) from error
+
+
+async def forget_removed(cluster: Cluster, client: Client) -> None:
+    """Delete the Node objects of nodes that the cluster had and has no more; their pods go with them.
+
+    A node of ours has the address that follows from its number; what others registered here is theirs.
+    """
+    for node in (await client.list("nodes")).items:
+        name = meta.name(node)
+        number = name.removeprefix("node-")
+        if name in cluster.nodes or not number.isdecimal() or not 1 <= int(number) <= MOST_NODES:
+            continue
+        addresses = [entry.get("address") for entry in node.get("status", {}).get("addresses") or []]
+        if cluster.network.node_address(int(number)) in addresses:
+            with contextlib.suppress(StatusError):  # somebody else was faster
+                await client.delete("nodes", name)
 
 
 async def _node_until(client: Client, node: str, wanted: Callable[[Obj], bool]) -> None:

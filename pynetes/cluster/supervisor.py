@@ -29,7 +29,7 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pynetes.cluster import config, netns, units
 from pynetes.cluster.units import Unit
@@ -67,7 +67,7 @@ class Slot:
     waiting: list[socket.socket] = field(default_factory=list)
 
 
-def _die_with_parent(name: str) -> None:
+def die_with_parent(name: str) -> None:
     """In a child: ask for SIGTERM when the supervisor dies, and take a telling process name."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     _libc.prctl(_PR_SET_NAME, f"pyn-{name}".encode()[:15], 0, 0, 0)
@@ -195,7 +195,7 @@ class Supervisor:
         def prepare() -> None:
             if unit.netns:
                 netns.enter_named(unit.netns)
-            _die_with_parent(unit.name)
+            die_with_parent(unit.name)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
         with self.cluster.log(unit.name).open("ab") as output:
@@ -233,7 +233,7 @@ class Supervisor:
             else:
                 os.close(key.fd)
         self._selector.close()
-        _die_with_parent(unit.name)
+        die_with_parent(unit.name)
         file = self.cluster.log(unit.name)
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(descriptor, 1)
@@ -336,13 +336,25 @@ def main(name: str) -> int:
     return 0
 
 
+def _command(cluster: config.Cluster) -> list[str]:
+    """How a supervisor is started; `control.supervisor_pid` recognizes it by this."""
+    return [sys.executable, "-m", "pynetes.cluster.supervisor", cluster.name]
+
+
+def become(cluster: config.Cluster) -> NoReturn:
+    """Make this process the cluster's supervisor, in the foreground of whoever started it."""
+    cluster.path("logs").mkdir(exist_ok=True, mode=0o700)
+    sys.stdout.flush()
+    os.execv(sys.executable, _command(cluster))
+
+
 def launch(cluster: config.Cluster) -> int:
     """Start a supervisor that outlives this process; returns its pid."""
     cluster.path("logs").mkdir(exist_ok=True, mode=0o700)
     output = Path(cluster.log("supervisor"))
     with output.open("ab") as log_file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pynetes.cluster.supervisor", cluster.name],
+            _command(cluster),
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,

@@ -291,6 +291,18 @@ def test_a_cluster_with_a_stopped_node_goes_down_and_comes_up_whole(cluster: Clu
     cluster.wait("condition=Ready", "pod/two")
 
 
+def test_a_cluster_that_comes_up_smaller_forgets_the_other_nodes(cluster: Cluster) -> None:
+    names = ("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
+    cluster.pynetes("down")
+    try:
+        cluster.pynetes("up", "--nodes", "1", timeout=180)
+        assert cluster.kubectl(*names) == "node-1"
+    finally:
+        cluster.pynetes("down")
+        cluster.pynetes("up", "--nodes", "2", timeout=180)
+    assert cluster.kubectl(*names) == "node-1 node-2"
+
+
 @pytest.mark.parametrize("verb", ["stop", "start"])
 def test_an_unknown_node_is_refused(cluster: Cluster, verb: str) -> None:
     with pytest.raises(Failed, match="has no node 'node-3', only node-1, node-2"):

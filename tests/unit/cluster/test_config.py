@@ -100,3 +100,17 @@ def test_removing_takes_every_file(cluster: Cluster) -> None:
 def test_only_the_default_cluster_needs_no_name(cluster: Cluster) -> None:
     assert Cluster("default").option == ""
     assert cluster.option == " --name c"
+
+
+def test_a_cluster_that_cannot_be_read_can_be_removed(cluster: Cluster) -> None:
+    cluster.path("cluster.json").write_text("{")
+    with pytest.raises(config.UnreadableCluster, match="`pynetes delete --name c` removes the cluster"):
+        config.require("c")
+    assert config.names() == ["c"]
+    assert config.for_removal("c").directory == cluster.directory
+
+
+def test_a_stopped_cluster_says_what_starts_it(cluster: Cluster) -> None:
+    assert cluster.how_to_start == "`pynetes up --name c` starts it"
+    assert Cluster("c", role="server").how_to_start == "`pynetes server --name c` runs it"
+    assert Cluster("agent", role="agent").how_to_start == "`pynetes agent` runs it"

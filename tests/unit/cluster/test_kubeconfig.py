@@ -164,3 +164,12 @@ def test_components_get_files_of_their_own(ready: Cluster) -> None:
     assert files["kubelet-node-1"]["clusters"][0]["cluster"]["server"] == ready.node_server
     assert files["scheduler"]["clusters"][0]["cluster"]["server"] == ready.server
     assert json.dumps(files["admin"])
+
+
+def test_a_file_that_cannot_be_written_is_named(ready: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(home))
+    with pytest.raises(ClusterError, match=f"cannot use the kubeconfig {home}: Is a directory"):
+        kubeconfig.merge(ready)
+    monkeypatch.setenv("KUBECONFIG", "/proc/none/config")
+    with pytest.raises(ClusterError, match="cannot use the kubeconfig /proc/none/config: No such file"):
+        kubeconfig.merge(ready)
