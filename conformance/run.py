@@ -31,7 +31,7 @@ _AREA = re.compile(r"\[(sig-[a-z-]+|k8s\.io)\]")
 
 @dataclass
 class Result:
-    """One test: its outcome is `passed`, `failed` or `skipped`."""
+    """One test: its outcome is `passed`, `failed` or `skipped` (by itself, for the cluster lacks something)."""
 
     name: str
     outcome: str
@@ -68,24 +68,31 @@ def clean_up(kubeconfig: Path, build: Build) -> None:
 
 
 def run(build: Build, images: Images, settings: Settings) -> list[Result]:
-    """Run the suite; returns every test that ran, passed or failed."""
+    """Run the suite; returns every test that was begun."""
     shutil.rmtree(settings.output, ignore_errors=True)
     settings.output.mkdir(parents=True)
     clean_up(settings.kubeconfig, build)
     began = clock.monotonic()
     results: dict[str, Result] = {}
+    phases: dict[str, float] = {}
     try:
         for name, workers, focus, skip in _passes(settings):
             folder = settings.output / name
             folder.mkdir()
+            phase_began = clock.monotonic()
             _ginkgo(build, images, settings, folder, workers, focus, skip)
-            for result in read_junit(folder.glob("junit*.xml")):
-                if result.outcome != "skipped":
-                    results[result.name] = result
+            phases[name] = clock.monotonic() - phase_began
+            results |= {result.name: result for result in read_junit(folder.glob("junit*.xml"))}
     finally:
         clean_up(settings.kubeconfig, build)
     found = sorted(results.values(), key=lambda result: (result.area, result.name))
-    summary = {"seconds": clock.monotonic() - began, "results": [asdict(result) for result in found]}
+    summary = {
+        "seconds": clock.monotonic() - began,
+        "parallel": settings.parallel,
+        "phases": phases,
+        "date": f"{clock.now():%Y-%m-%d}",
+        "results": [asdict(result) for result in found],
+    }
     (settings.output / "results.json").write_text(json.dumps(summary, indent=1))
     return found
 
@@ -161,7 +168,10 @@ def _keep_logs(settings: Settings, folder: Path) -> None:
 
 
 def read_junit(files: Iterable[Path]) -> list[Result]:
-    """The tests in JUnit files; a test that two workers report is what the one that ran it says."""
+    """The tests in JUnit files that were begun.
+
+    A test that the focus leaves out is reported too, as skipped in no time; one that skips itself took some.
+    """
     found: dict[str, Result] = {}
     for file in sorted(files):
         for case in ElementTree.parse(file).getroot().iter("testcase"):
@@ -169,9 +179,9 @@ def read_junit(files: Iterable[Path]) -> list[Result]:
             failure, skipped = case.find("failure"), case.find("skipped")
             outcome = "failed" if failure is not None else "skipped" if skipped is not None else "passed"
             error = first_error_line(failure.text or "") if failure is not None else ""
-            result = Result(name, outcome, float(case.get("time", 0)), error)
-            if name not in found or found[name].outcome == "skipped":
-                found[name] = result
+            seconds = float(case.get("time", 0))
+            if outcome != "skipped" or seconds:
+                found[name] = Result(name, outcome, seconds, error)
     return [result for result in found.values() if "[BeforeSuite]" not in result.name]
 
 
