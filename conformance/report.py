@@ -11,7 +11,7 @@ TOTAL_IN_SUITE = 311
 OUTCOMES = ("passed", "failed", "skipped")
 WAITS = (
     "The ten slowest tests. They wait by design: for five minutes that nothing happens, for four that a healthy",
-    "container is left alone, for back-off, for taints to take effect, for a minute that pods of other add-ons come up.",
+    "container is left alone, for back-off, for taints to take effect, for a minute that others' add-ons come up.",
 )
 CAUSES = Path(__file__).with_name("causes.json")
 
@@ -99,15 +99,7 @@ def markdown(runs: list[Run]) -> str:
     if run.failed:
         lines += ["", "## Failing, and why", "", "| test | cause |", "|---|---|"]
         lines += [f"| {_cell(result.name)} | {_cell(cause_of(result))} |" for result in run.failed]
-    lines += [
-        "",
-        "## Where the time goes",
-        "",
-        "The ten slowest tests. " + WAITS,
-        "",
-        "| test | seconds |",
-        "|---|---|",
-    ]
+    lines += ["", "## Where the time goes", "", *WAITS, "", "| test | seconds |", "|---|---|"]
     slowest = sorted(run.results, key=lambda result: -result.seconds)[:10]
     lines += [f"| {_cell(result.name)} | {result.seconds:.0f} |" for result in slowest]
     return "\n".join(lines) + "\n"
