@@ -255,7 +255,9 @@ async def update(
         if record is None:
             if not may_create:
                 raise not_found(resource, name)
-            made = await create(registry, resource, namespace, await change(None), ctx, applied=applied)
+            wanted = await change(None)
+            _check_no_uid(resource, namespace, name, wanted, applied)
+            made = await create(registry, resource, namespace, wanted, ctx, applied=applied)
             return Written(made, created=True)
         try:
             return await _update_once(
@@ -325,6 +327,26 @@ async def _update_once(
         await _finish(finishes, done)
 
 
+def _check_no_uid(resource: Resource, namespace: str, name: str, obj: Obj, applied: bool) -> None:
+    """Who names a uid means an object that is there: it is not made anew."""
+    rt, uid = resource.rt, (obj.get("metadata") or {}).get("uid")
+    if not uid:
+        return
+    if applied:
+        detail = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+    else:
+        detail = _uid_detail(resource, namespace, name, uid, "")
+    raise errors.conflict(rt.group, rt.plural, name, detail)
+
+
+def _uid_detail(resource: Resource, namespace: str, name: str, wanted: str, found: str) -> str:
+    where = "/".join(filter(None, ("/registry", resource.rt.plural, namespace, name)))
+    return (
+        f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    )
+
+
 def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
     """The revision and uid the client names, if any, must be the stored ones."""
     rt, metadata = resource.rt, new["metadata"]
@@ -342,11 +364,7 @@ def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
         raise errors.conflict(rt.group, rt.plural, name)
     uid, known = metadata.get("uid"), old["metadata"].get("uid")
     if uid and uid != known:
-        where = "/".join(filter(None, ("/registry", rt.plural, meta.namespace(old), name)))
-        detail = (
-            f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
-        )
+        detail = _uid_detail(resource, meta.namespace(old), name, uid, known or "")
         raise errors.conflict(rt.group, rt.plural, name, detail)
 
 

@@ -252,6 +252,8 @@ _KEPT_EMPTY = {
     "io.k8s.api.core.v1.PersistentVolumeClaimSpec": {"storageClassName", "volumeAttributesClassName"},
     "io.k8s.api.core.v1.PodSpec": {"runtimeClassName"},
     "io.k8s.api.core.v1.ServiceSpec": {"loadBalancerClass"},
+    "io.k8s.api.batch.v1.CronJobSpec": {"timeZone"},
+    "io.k8s.api.batch.v1.JobSpec": {"managedBy"},
     "io.k8s.api.core.v1.PodResourceClaim": {"resourceClaimName", "resourceClaimTemplateName"},
     "io.k8s.api.discovery.v1.EndpointPort": {"name", "protocol", "appProtocol"},
     "io.k8s.api.discovery.v1.Endpoint": {"hostname", "nodeName", "zone"},

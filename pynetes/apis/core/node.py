@@ -12,7 +12,7 @@ from pynetes.machinery.meta import Obj
 
 _ROLE_PREFIX, _ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
 _CHANGEABLE = frozenset({"unschedulable", "taints", "configSource"})
-_ONCE = ("podCIDR", "podCIDRs", "providerID")
+_ONCE = ("podCIDRs", "providerID")
 
 
 class NodeStrategy(Strategy):
@@ -34,7 +34,13 @@ class NodeStrategy(Strategy):
     )
 
     def default(self, obj: Obj) -> None:
-        obj.setdefault("spec", {})
+        spec = obj.setdefault("spec", {})
+        # The old field and the first of the list are one; where they differ, the old one is believed.
+        ranges = spec.get("podCIDRs") or []
+        if spec.get("podCIDR") and (not ranges or ranges[0] != spec["podCIDR"]):
+            spec["podCIDRs"] = [spec["podCIDR"]]
+        elif ranges and not spec.get("podCIDR"):
+            spec["podCIDR"] = ranges[0]
         status = obj.setdefault("status", {})
         if status.get("capacity") and status.get("allocatable") is None:
             status["allocatable"] = dict(status["capacity"])
@@ -54,10 +60,8 @@ class NodeStrategy(Strategy):
         for field in _ONCE:
             if before.get(field) and before[field] != after.get(field):
                 name = "podCIDR" if field == "podCIDRs" else field
-                # Upstream names podCIDRs in the path of both findings.
-                path = "spec.podCIDRs" if field == "podCIDR" else f"spec.{field}"
-                errors.forbidden(path, f'node updates may not change {name} except from "" to valid')
-        fixed = (after.keys() | before.keys()) - _CHANGEABLE - set(_ONCE)
+                errors.forbidden(f"spec.{field}", f'node updates may not change {name} except from "" to valid')
+        fixed = (after.keys() | before.keys()) - _CHANGEABLE - {"podCIDR", *_ONCE}
         if any(after.get(field) != before.get(field) for field in fixed):
             errors.forbidden(
                 "spec",

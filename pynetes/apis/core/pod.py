@@ -30,8 +30,12 @@ class PodStrategy(Strategy):
             for each in status.get(kind) or []:
                 for field, zero in _STATUS_ZEROES.items():
                     each.setdefault(field, {} if zero == {} else zero)
-        if status.get("podIP") and not status.get("podIPs"):
+        # Who knows only the one address is believed: upstream's rule for old kubelets.
+        addresses = status.get("podIPs") or []
+        if status.get("podIP") and (not addresses or addresses[0].get("ip") != status["podIP"]):
             status["podIPs"] = [{"ip": status["podIP"]}]
+        elif addresses and not status.get("podIP"):
+            status["podIP"] = addresses[0].get("ip", "")
 
     def prepare_create_spec(self, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj.get("spec") or {})}

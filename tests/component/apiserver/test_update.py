@@ -257,3 +257,39 @@ async def test_a_strict_apply_refuses_what_is_given_twice(http: Http, configmaps
     warned = await http.patch(f"{configmaps}/x?fieldManager=m", body, "apply")
     assert warned.status == 201 and warned.json["data"] == {"a": "2"}
     assert warned.warnings == ['299 - "line 7: key \\"a\\" already set in map"']
+
+
+async def test_who_names_a_uid_does_not_make_the_object_anew(http: Http, configmaps: str, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "uid": "abc"}}
+    answer = await http.patch(f"{configmaps}/x?fieldManager=m", body, "apply")
+    assert answer.status == 409
+    assert answer.message.endswith(
+        "uid mismatch: the provided object specified uid abc, and no existing object was found"
+    )
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/x"
+    answer = await http("PUT", lease, {"metadata": {"name": "x", "uid": "abc"}, "spec": {}})
+    assert answer.status == 409
+    assert answer.message.endswith("UID in precondition: abc, UID in object meta: ")
+
+
+async def test_the_one_address_of_a_pod_or_node_is_the_first_of_the_list(http: Http, pods: str) -> None:
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}}
+    assert (await http("POST", pods, body)).status == 201
+    await http.patch(f"{pods}/p/status", {"status": {"podIP": "1.2.3.4", "podIPs": [{"ip": "1.2.3.4"}]}})
+    status = (await http.patch(f"{pods}/p/status", {"status": {"podIP": "1.2.3.5"}})).json["status"]
+    assert status["podIPs"] == [{"ip": "1.2.3.5"}]
+    node = {"metadata": {"name": "n1"}, "spec": {"podCIDRs": ["10.1.0.0/24", "fd00::/64"]}}
+    assert (await http("POST", "/api/v1/nodes?dryRun=All", node)).json["spec"]["podCIDR"] == "10.1.0.0/24"
+    node["spec"] = {"podCIDR": "x"}
+    answer = await http("POST", "/api/v1/nodes?dryRun=All", node)
+    assert 'spec.podCIDRs[0]: Invalid value: "x"' in answer.message
+
+
+async def test_a_time_zone_may_not_be_empty(http: Http, namespace: str) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    spec = {"schedule": "* * * * *", "timeZone": "", "jobTemplate": {"spec": {"template": template}}}
+    answer = await http(
+        "POST", f"/apis/batch/v1/namespaces/{namespace}/cronjobs", {"metadata": {"name": "c"}, "spec": spec}
+    )
+    assert answer.status == 422
+    assert answer.message.endswith('spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string')
