@@ -7,6 +7,7 @@ certificate checked for the name `<service>.<namespace>.svc`. `post` returns the
 
 import asyncio
 import base64
+import errno
 import ssl
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import msgspec
 
 from pynetes.apiserver.endpoints import NoEndpoint, resolve_service
 from pynetes.apiserver.registry import Registry
-from pynetes.machinery import clock, wire
+from pynetes.machinery import clock, json_syntax, wire
 from pynetes.machinery.errors import quote
 from pynetes.machinery.meta import Obj
 
@@ -25,6 +26,23 @@ _LARGEST_ANSWER = 3 * 1024 * 1024
 
 class CallFailed(Exception):
     """The webhook could not be asked, or its answer made no sense."""
+
+
+class BadConfig(CallFailed):
+    """What is configured is enough to know that the webhook cannot be asked."""
+
+
+_FAILURES = {
+    400: "the server rejected our request for an unknown reason",
+    401: "the server has asked for the client to provide credentials",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    409: "the server reported a conflict",
+    429: "the server has received too many requests and has asked us to try again later",
+    503: "the server is currently unable to handle the request",
+    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
+}
+"""What an answer of this status means, as client-go says it."""
 
 
 class _Target(NamedTuple):
@@ -49,7 +67,7 @@ class WebhookClient:
         except TimeoutError:
             raise CallFailed(f"Post {quote(target.shown)}: context deadline exceeded") from None
         except (aiohttp.ClientError, OSError, ssl.SSLError, asyncio.IncompleteReadError) as error:
-            raise CallFailed(f"Post {quote(target.shown)}: {error or type(error).__name__}") from None
+            raise CallFailed(f"Post {quote(target.shown)}: {_go_text(error, target)}") from None
 
     async def _exchange(self, target: _Target, context: ssl.SSLContext, review: Obj) -> Obj:
         if self._session is None:
@@ -64,13 +82,13 @@ class WebhookClient:
             allow_redirects=False,
         ) as answer:
             body = await answer.content.read(_LARGEST_ANSWER)
-            if answer.status != 200:
-                text = body.decode(errors="replace").strip()
-                raise CallFailed(text or f"the server responded with status {answer.status}")
+            if not 200 <= answer.status <= 206:
+                raise CallFailed(_refusal(answer.status, body))
             try:
                 decoded = wire.decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise CallFailed(f"couldn't get version/kind; json parse error: {error}") from None
+                said = json_syntax.error(body) or error
+                raise CallFailed(f"couldn't get version/kind; json parse error: {said}") from None
             if not isinstance(decoded, dict):
                 raise CallFailed("couldn't get version/kind; json parse error: not an object")
             return decoded
@@ -103,6 +121,44 @@ class WebhookClient:
             self._session = None
 
 
+def _refusal(status: int, body: bytes) -> str:
+    if status in _FAILURES:
+        return _FAILURES[status]
+    text = body.decode(errors="replace").strip()
+    if status >= 500:
+        return f"an error on the server ({quote(text)}) has prevented the request from succeeding"
+    return f"the server responded with the status code {status} but did not return more information"
+
+
+def _go_text(error: Exception, target: _Target) -> str:
+    """Why a connection failed, in the words of Go's net and crypto/tls."""
+    address = target.url.partition("://")[2].partition("/")[0].partition("?")[0]
+    cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: x509: {_certificate_fault(cause, target)}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {address.rpartition(':')[0] or address}: no such host"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reached = address if address.rpartition(":")[2].isdigit() else f"{address}:443"
+        said = {errno.ECONNREFUSED: "connection refused", errno.EHOSTUNREACH: "no route to host"}
+        return f"dial tcp {reached}: connect: {said.get(error.os_error.errno or 0, error.strerror or str(error))}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "EOF"
+    return str(error) or type(error).__name__
+
+
+def _certificate_fault(error: ssl.SSLCertVerificationError, target: _Target) -> str:
+    name = target.host.rpartition(":")[0] or target.host
+    if error.verify_code in (_HOST_MISMATCH, _ADDRESS_MISMATCH):
+        return f"certificate is not valid for {name}"
+    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
+        return "certificate has expired or is not yet valid"
+    return "certificate signed by unknown authority"
+
+
+# OpenSSL's numbers for what is wrong with a certificate.
+_NOT_YET_VALID, _EXPIRED, _HOST_MISMATCH, _ADDRESS_MISMATCH = 9, 10, 62, 64
+
 _contexts: dict[str, ssl.SSLContext] = {}
 
 
@@ -114,8 +170,8 @@ def _tls(bundle: str) -> ssl.SSLContext:
         try:
             authorities = base64.b64decode(bundle).decode() if bundle else None
             context = ssl.create_default_context(cadata=authorities)
-        except (ValueError, ssl.SSLError) as error:
-            raise CallFailed(f"unable to load root certificates: {error}") from None
+        except (ValueError, ssl.SSLError):
+            raise BadConfig("unable to load root certificates: unable to parse bytes as PEM block") from None
         # Go accepts authorities without key usage extensions; Python 3.13's default would not.
         context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         _contexts[bundle] = context

@@ -18,7 +18,7 @@ import msgspec
 from pynetes.apis.versions import convert
 from pynetes.apiserver.admission import Attributes, Plugin
 from pynetes.apiserver.admission.expressions import bindings, conditions_hold
-from pynetes.apiserver.admission.webhook_client import CallFailed, WebhookClient
+from pynetes.apiserver.admission.webhook_client import BadConfig, CallFailed, WebhookClient
 from pynetes.apiserver.admission.webhook_match import Webhook, is_exempt, matched_type, selectors_match
 from pynetes.apiserver.mirror import Mirror
 from pynetes.apiserver.request import UserInfo
@@ -42,6 +42,7 @@ class _Webhooks(Plugin):
     """What both kinds of webhook have in common."""
 
     plural = ""
+    mutating = False
 
     def __init__(self) -> None:
         self._mirror: Mirror[Obj] | None = None
@@ -95,17 +96,19 @@ class _Webhooks(Plugin):
         version = next((known for known in webhook.get("admissionReviewVersions") or ("v1",) if known in _VERSIONS), "")
         request = review_request(attributes, rt)
         review = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": request}
+        step = "could not create admission objects"
         try:
             if not version:
                 raise CallFailed("webhook does not accept known AdmissionReview versions (v1, v1beta1)")
-            timeout = float(webhook.get("timeoutSeconds") or 10)
+            step, timeout = "failed to call webhook", float(webhook.get("timeoutSeconds") or 10)
             answer = await self._client.post(webhook.get("clientConfig") or {}, review, timeout)
-            response = _checked(answer, version, request["uid"])
+            step = "received invalid webhook response"
+            response = _checked(answer, version, request["uid"], mutating=self.mutating)
         except CallFailed as error:
             if (webhook.get("failurePolicy") or "Fail") == "Ignore":
                 return None
-            said = f"failed calling webhook {quote(name)}: failed to call webhook: {error}"
-            raise errors.internal(said) from None
+            step = "could not get REST client" if isinstance(error, BadConfig) else step
+            raise errors.internal(f"failed calling webhook {quote(name)}: {step}: {error}") from None
         attributes.warnings += [str(entry) for entry in response.get("warnings") or ()]
         for key, value in (response.get("auditAnnotations") or {}).items():
             attributes.audit_annotations[f"{name}/{key}"] = str(value)
@@ -119,6 +122,7 @@ class MutatingAdmissionWebhook(_Webhooks):
 
     name = "MutatingAdmissionWebhook"
     plural = "mutatingwebhookconfigurations"
+    mutating = True
 
     async def admit(self, attributes: Attributes, server: "ApiServer") -> None:
         for key, webhook, rt in list(self._relevant(attributes, server)):
@@ -251,7 +255,7 @@ def review_request(attributes: Attributes, rt: ResourceType) -> dict[str, Any]:
     return request
 
 
-def _checked(answer: Obj, version: str, uid: str) -> Obj:
+def _checked(answer: Obj, version: str, uid: str, *, mutating: bool) -> Obj:
     """The response in a review that answers ours; raises CallFailed."""
     wanted = f"admission.k8s.io/{version}"
     response = answer.get("response")
@@ -265,6 +269,8 @@ def _checked(answer: Obj, version: str, uid: str) -> Obj:
             raise CallFailed(
                 f"expected webhook response of {wanted}, Kind=AdmissionReview, got {group_version}, Kind={kind}"
             )
+        if not mutating:
+            return response
         if response.get("patch") and not response.get("patchType"):
             raise CallFailed("webhook returned response.patch but not response.patchType")
         if response.get("patchType") and not response.get("patch"):

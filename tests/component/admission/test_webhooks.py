@@ -185,10 +185,22 @@ async def test_a_pod_changed_by_a_webhook_is_defaulted_and_gets_its_token_everyw
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda request: web.Response(status=500, text="on fire"), "on fire"),
-        (lambda request: web.Response(text="not json"), "couldn't get version/kind; json parse error"),
-        (lambda request: {"uid": "other", "allowed": True}, "expected response.uid="),
-        (lambda request: {"uid": request["uid"], "allowed": True, "patch": "e30="}, "but not response.patchType"),
+        (
+            lambda request: web.Response(status=500, text="on fire"),
+            'failed to call webhook: an error on the server ("on fire") has prevented the request from succeeding',
+        ),
+        (
+            lambda request: web.Response(status=404),
+            "failed to call webhook: the server could not find the requested resource",
+        ),
+        (
+            lambda request: web.Response(text="not json"),
+            "failed to call webhook: couldn't get version/kind; json parse error: invalid character 'o'",
+        ),
+        (
+            lambda request: {"uid": "other", "allowed": True},
+            "received invalid webhook response: expected response.uid=",
+        ),
         (lambda request: asyncio.sleep(5), "context deadline exceeded"),
     ],
 )
@@ -198,9 +210,7 @@ async def test_a_webhook_that_fails_refuses_or_is_ignored_as_its_policy_says(
     await install("validating", "broken", answer, failurePolicy="Fail", timeoutSeconds=1)
     refused = await admin("POST", maps(namespace), config())
     assert (refused.status, refused.json["reason"]) == (500, "InternalError")
-    assert refused.message.startswith(
-        'Internal error occurred: failed calling webhook "broken.example.com": failed to call webhook: '
-    )
+    assert refused.message.startswith('Internal error occurred: failed calling webhook "broken.example.com": ')
     assert said in refused.message
     path = f"{BASE}/validatingwebhookconfigurations/0-broken-{namespace}"
     current = (await admin("GET", path)).json
@@ -214,7 +224,8 @@ async def test_a_webhook_nobody_vouches_for_or_listens_at_fails(
 ) -> None:
     untrusted = {"url": f"https://127.0.0.1:{hooks.port}/x"}
     await install("validating", "untrusted", allow(), clientConfig=untrusted)
-    assert "certificate verify failed" in (await admin("POST", maps(namespace), config())).message
+    untrusted_message = (await admin("POST", maps(namespace), config())).message
+    assert "tls: failed to verify certificate: x509: certificate signed by unknown authority" in untrusted_message
     await install("mutating", "absent", allow(), clientConfig={"service": {"namespace": namespace, "name": "none"}})
     refused = await admin("POST", maps(namespace), config())
     assert refused.message == (
