@@ -17,6 +17,7 @@ from pynetes.apiserver.authn.jwt import InvalidToken, KeySet, Signer, peek
 from pynetes.apiserver.authn.x509 import CREDENTIAL_ID
 from pynetes.apiserver.request import UserInfo
 from pynetes.machinery import clock, meta, wire
+from pynetes.machinery.errors import quote
 from pynetes.machinery.meta import Obj
 from pynetes.storage.interface import Store
 
@@ -30,6 +31,12 @@ MINIMUM_SECONDS = 600
 MAXIMUM_SECONDS = 1 << 32
 WARN_AFTER = 3607
 EXTENDED_SECONDS = 365 * 24 * 3600
+_UID_WORDS = {
+    "serviceaccounts": ("service account", "claim"),
+    "secrets": ("secret", "service account secret ref claim"),
+    "pods": ("pod", "service account pod ref claim"),
+    "nodes": ("node", "service account node ref claim"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,9 @@ class ServiceAccountTokens:
         wanted = list(self.api_audiences if audiences is None else audiences)
         matching = [audience for audience in wanted if audience in identity.audiences]
         if not matching:
-            raise InvalidToken("token audiences is invalid for the target audiences")
+            raise InvalidToken(
+                f"token audiences {_go_list(identity.audiences)} is invalid for the target audiences {_go_list(wanted)}"
+            )
         now = clock.time()
         if now - _LEEWAY > identity.expires:
             self._known.pop(digest, None)
@@ -146,11 +155,17 @@ class ServiceAccountTokens:
     def _check_exists(self, key: str, uid: str, now: float) -> None:
         record = self.store.get(key)
         obj = wire.decode(record.value) if record is not None else None
-        if obj is None or (uid and meta.uid(obj) != uid):
-            raise InvalidToken("what the token is bound to is gone")
+        kind, name = key.split("/")[2], key.rpartition("/")[2]
+        if obj is None and kind == "serviceaccounts":
+            raise InvalidToken(f"serviceaccounts {quote(name)} not found")
+        if obj is None:
+            raise InvalidToken("service account token has been invalidated")
+        if uid and meta.uid(obj) != uid:
+            mine, claimed = _UID_WORDS[kind]
+            raise InvalidToken(f"{mine} UID ({meta.uid(obj)}) does not match {claimed} ({uid})")
         deleted = obj["metadata"].get("deletionTimestamp")
         if deleted and clock.parse_time(deleted).timestamp() + _LEEWAY < now:
-            raise InvalidToken("what the token is bound to has been deleted")
+            raise InvalidToken("service account token has been invalidated")
 
     def _check_holds(self, key: str, token: str) -> None:
         record = self.store.get(key)
@@ -215,3 +230,8 @@ class ServiceAccountTokens:
 def _audiences(claims: dict[str, Any], default: Sequence[str]) -> tuple[str, ...]:
     audiences = claims.get("aud") or list(default)
     return (audiences,) if isinstance(audiences, str) else tuple(audiences)
+
+
+def _go_list(words: Iterable[str]) -> str:
+    """As Go prints a list of quoted words."""
+    return f"[{' '.join(quote(word) for word in words)}]"
