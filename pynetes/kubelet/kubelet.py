@@ -31,6 +31,7 @@ from pynetes.kubelet.reporter import Reporter
 from pynetes.kubelet.server import KubeletServer
 from pynetes.kubelet.sources import Key, ObjectSource
 from pynetes.kubelet.static_pods import StaticPods
+from pynetes.kubelet.volumes import trust_bundles
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
 
@@ -52,6 +53,7 @@ class Kubelet:
         self.events = EventRecorder(client, "kubelet", options.node_name)
         self.pods = Informer(client, "pods", field_selector=f"spec.nodeName={options.node_name}")
         self.services = Informer(client, "services")
+        self.bundles: Informer | None = None  # ClusterTrustBundles, once a pod shows some
         self.workers: dict[str, PodWorker] = {}
         self.pressures: set[str] = set()
         addresses = options.node_ip or [default_address()]
@@ -74,6 +76,7 @@ class Kubelet:
             network_problem=self._network_problem,
             admit=self._admit,
             neighbours=self._neighbours,
+            trust_bundles=self._trust_bundles,
             handler_features=self.node.handler_features,
         )
         self.server = KubeletServer(self)
@@ -226,6 +229,20 @@ class Kubelet:
         worker = self.workers.get(uid)
         if worker is not None:
             worker.object_changed(key[0], key[2])
+
+    async def _trust_bundles(self) -> list[Obj]:
+        """Every ClusterTrustBundle; they are watched from the first time that a pod asks."""
+        if self.bundles is None:
+            self.bundles = Informer(self.client, trust_bundles.RESOURCE)
+            self.bundles.on_change(self._bundles_changed)
+            assert self._group is not None
+            self._group.create_task(self.bundles.run(), name="trust-bundles")
+        await self.bundles.synced()
+        return self.bundles.list()
+
+    def _bundles_changed(self, old: Obj | None, new: Obj | None) -> None:
+        for worker in self.workers.values():
+            worker.object_changed(trust_bundles.RESOURCE, "")
 
     def _network_problem(self) -> str:
         if self.node.runtime_problem:

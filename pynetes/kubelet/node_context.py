@@ -19,6 +19,10 @@ from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
 
+async def _none() -> list[Obj]:
+    return []
+
+
 @dataclass
 class NodeContext:
     """One per kubelet."""
@@ -39,6 +43,7 @@ class NodeContext:
     admit: Callable[[Obj], Awaitable[tuple[str, str] | None]]  # reason and message of a rejection
     neighbours: Callable[[str], list[Obj]]  # the pods that run here, but for the one with this uid
     handler_features: Callable[[str], Obj] = lambda handler: {}  # what the runtime says one of its handlers can do
+    trust_bundles: Callable[[], Awaitable[list[Obj]]] = _none  # every ClusterTrustBundle
     runtime_name: str = "containerd"
     crash_backoff: Backoff = field(default_factory=Backoff)
 

@@ -104,6 +104,7 @@ class PodWorker:
             get_cluster=self.node.get_cluster_object,
             request_token=self.node.request_token,
             allocatable=self.node.allocatable,
+            trust_bundles=self.node.trust_bundles,
             refresh_at=refresh_at,
             runtime=self.node.runtime,
         )

@@ -158,6 +158,7 @@ _NODE = (
     rule(READ, "csidrivers", STORAGE),
     rule("get create update patch delete", "csinodes", STORAGE),
     rule(READ, "runtimeclasses", NODE),
+    rule(READ, "clustertrustbundles", CERTIFICATES),
     rule("get", "resourceclaims", RESOURCE),
     rule("deletecollection", "resourceslices", RESOURCE),
     rule("get", "serviceaccounts"),

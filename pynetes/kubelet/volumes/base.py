@@ -34,6 +34,7 @@ class VolumeContext:
     get_cluster: Callable[[str, str], Awaitable[Obj]]  # plural, name; raises MissingObject
     request_token: Callable[[Obj, str, int], Awaitable[Obj]]  # pod, audience, seconds → TokenRequest status
     allocatable: Callable[[], dict[str, str]]
+    trust_bundles: Callable[[], Awaitable[list[Obj]]]  # every ClusterTrustBundle
     refresh_at: Callable[[str, float], None]  # volume name, clock.time() when it wants to be refreshed
     runtime: Cri | None = None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pynetes.kubelet import spec
-from pynetes.kubelet.sources import MissingObject
+from pynetes.kubelet.volumes import trust_bundles
 from pynetes.kubelet.volumes.atomic import Entry
 from pynetes.kubelet.volumes.base import FileVolume, VolumeError
 from pynetes.kubelet.volumes.config_map import config_map_entries
@@ -83,18 +83,13 @@ class ProjectedVolume(FileVolume):
 
     async def _trust_bundle(self, source: Obj, default_mode: Any) -> dict[str, Entry]:
         mode = 0o644 if default_mode is None else int(default_mode)
-        if not source.get("name"):
-            raise VolumeError("clusterTrustBundle by signerName is not available on this node")
-        try:
-            bundle = await self.context.get_cluster("clustertrustbundles", source["name"])
-        except MissingObject as error:
-            if source.get("optional") and error.absent:
-                return {source["path"]: Entry(b"", mode)}
-            raise VolumeError(str(error)) from None
-        return {source["path"]: Entry(bundle["spec"].get("trustBundle", "").encode(), mode)}
+        bundles = await self.context.trust_bundles()
+        return {source["path"]: Entry(trust_bundles.anchors(trust_bundles.chosen(source, bundles)), mode)}
 
     def uses(self) -> set[tuple[str, str]]:
         used = set()
+        if any(source.get("clusterTrustBundle") for source in self.source.get("sources") or []):
+            used.add((trust_bundles.RESOURCE, ""))
         for source in self.source.get("sources") or []:
             if part := source.get("configMap"):
                 used.add(("configmaps", part["name"]))

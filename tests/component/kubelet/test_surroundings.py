@@ -102,6 +102,20 @@ async def test_a_projected_volume_with_everything(node: Node) -> None:
     await node.delete("projected")
 
 
+async def test_trust_bundles_follow_their_objects(node: Node) -> None:
+    anchor = node.server.ca_file.read_text()
+    source = {"clusterTrustBundle": {"signerName": "e.org/s", "labelSelector": {}, "path": "ca", "optional": True}}
+    volume = {"name": "v", "projected": {"sources": [source]}}
+    pod = await run(
+        node, mounted(make_pod("trusts", "sleep", "3600", volumes=[volume]), {"name": "v", "mountPath": "/v"})
+    )
+    assert await node.exec(pod, "cat", "/v/ca") == ""
+    bundle = {"metadata": {"name": "e.org:s:1"}, "spec": {"signerName": "e.org/s", "trustBundle": anchor}}
+    await node.client.create("clustertrustbundles.certificates.k8s.io", bundle)
+    await until(node, pod, "cat /v/ca", anchor)
+    await node.delete("trusts")
+
+
 async def test_empty_directories_and_fs_group(node: Node) -> None:
     volumes = [
         {"name": "disk", "emptyDir": {}},
