@@ -2,7 +2,9 @@
 
 One agent of the cluster does this, whoever holds the Lease; the others' work is only to route. An address belongs to
 the service in whose status it stands, nowhere else, so a new leader needs nothing from the old one. A service keeps
-its address as long as it is a load balancer; `spec.loadBalancerIP` is honoured if that address is free.
+its address as long as it is a load balancer; `spec.loadBalancerIP` is honoured if that address is free. As long as it
+has one it also has a finalizer, as from upstream's service controller, so that nobody else gets the address before the
+service is gone.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from pynetes.machinery.meta import Obj
 log = logging.getLogger(__name__)
 
 CLASS = "pynetes.io/load-balancer"
+FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 _RETRY_SECONDS = 2.0
 
 
@@ -31,6 +34,44 @@ def is_ours(service: Obj) -> bool:
         and spec.get("loadBalancerClass") in (None, "", CLASS)
         and not meta.is_deleting(service)
     )
+
+
+def needs_cleanup(service: Obj) -> bool:
+    """Whether a service that is not ours (any more) still has what this controller gave it."""
+    left = ingress_addresses(service) and service["spec"].get("type") != "LoadBalancer"
+    return bool(left) or FINALIZER in _finalizers(service)
+
+
+def _finalizers(service: Obj) -> list[str]:
+    return service["metadata"].get("finalizers") or []
+
+
+def changes(old: Obj, new: Obj) -> list[tuple[str, str]]:
+    """What a change of a service means for its load balancer: reasons and messages of events."""
+    before, after = old.get("spec", {}), new.get("spec", {})
+    if is_ours(old) != is_ours(new):
+        same = before.get("type") == after.get("type")
+        return [] if same else [("Type", f"{before.get('type')} -> {after.get('type')}")]
+    if not is_ours(new):
+        return []
+    found = []
+    for field, reason in _TOLD.items():
+        values = [_shown(spec.get(field)) for spec in (before, after)]
+        if values[0] != values[1]:
+            found.append((reason, " -> ".join(values)))
+    return found
+
+
+_TOLD = {
+    "loadBalancerSourceRanges": "LoadBalancerSourceRanges",
+    "loadBalancerIP": "LoadbalancerIP",
+    "externalTrafficPolicy": "ExternalTrafficPolicy",
+    "healthCheckNodePort": "HealthCheckNodePort",
+}
+
+
+def _shown(value: str | int | list[str] | None) -> str:
+    return f"[{' '.join(value)}]" if isinstance(value, list) else str(value or "")
 
 
 def ingress_addresses(service: Obj) -> list[str]:
@@ -102,7 +143,10 @@ class LoadBalancers:
         service = new or old
         if service is None:
             return
-        interesting = is_ours(service) or ingress_addresses(service) or (old is not None and is_ours(old))
+        interesting = is_ours(service) or needs_cleanup(service) or (old is not None and is_ours(old))
+        if old is not None and new is not None:
+            for reason, message in changes(old, new):
+                self._recorder.event(new, "Normal", reason, message)
         if new is not None and ingress_addresses(new):
             self._given.pop(meta.key(new), None)  # the cache shows it now
         if interesting:
@@ -127,13 +171,18 @@ class LoadBalancers:
                     service, "Warning", "SyncLoadBalancerFailed", f"Error syncing load balancer: {reason}"
                 )
                 return
-            if ingress_addresses(service) == [address] or self._given.get(key) == address:
+            settled = ingress_addresses(service) == [address] and FINALIZER in _finalizers(service)
+            if settled or self._given.get(key) == address:
                 return
-            if await self._write(service, [{"ip": address, "ipMode": "VIP"}]):
+            self._recorder.event(service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer")
+            finalizers = [*(f for f in _finalizers(service) if f != FINALIZER), FINALIZER]
+            if await self._write(service, finalizers, [{"ip": address, "ipMode": "VIP"}]):
                 self._given[key] = address
                 self._recorder.event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer")
-        elif ingress_addresses(service) and service["spec"].get("type") != "LoadBalancer":
-            if await self._write(service, None):
+        elif needs_cleanup(service):
+            self._recorder.event(service, "Normal", "DeletingLoadBalancer", "Deleting load balancer")
+            finalizers = [f for f in _finalizers(service) if f != FINALIZER]
+            if await self._write(service, finalizers, None):
                 self._recorder.event(service, "Normal", "DeletedLoadBalancer", "Deleted load balancer")
 
     def _taken(self, except_for: str) -> set[str]:
@@ -141,8 +190,11 @@ class LoadBalancers:
         shown = {address for service in others for address in ingress_addresses(service)}
         return shown | self._reserved | {address for key, address in self._given.items() if key != except_for}
 
-    async def _write(self, service: Obj, ingress: list[Obj] | None) -> bool:
-        patch = {"metadata": {"uid": meta.uid(service)}, "status": {"loadBalancer": {"ingress": ingress}}}
+    async def _write(self, service: Obj, finalizers: list[str], ingress: list[Obj] | None) -> bool:
+        metadata: Obj = {"uid": meta.uid(service)}
+        if finalizers != _finalizers(service):  # then of this very version, lest somebody else's be lost
+            metadata |= {"finalizers": finalizers, "resourceVersion": service["metadata"]["resourceVersion"]}
+        patch = {"metadata": metadata, "status": {"loadBalancer": {"ingress": ingress}}}
         try:
             await self._client.patch(
                 "services", meta.name(service), patch, meta.namespace(service), subresource="status"

@@ -68,6 +68,7 @@ class Agent:
         self._proxy = ServiceProxy(self.plan, *self._place(), self.caches.service_by_key, self.caches.slices_by_key)
         self._policies = Policies(self.caches.informers, options.node_name, options.cluster_dns, self._wake.set)
         self._health = HealthServers(())
+        self._updated = clock.time()  # when the kernel last took a change
         self._forwarding = podnetwork.Forwarding()
         self._ingress: IngressController | None = None
         if options.ingress_dir:
@@ -86,9 +87,11 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled."""
         await asyncio.to_thread(podnetwork.set_sysctls)
-        healthz = None
+        servers = []
         if self.options.healthz_port:
-            healthz = await health.serve((), self.options.healthz_port, self._healthz)
+            servers.append(await health.serve((), self.options.healthz_port, self._healthz))
+        if self.options.status_port:
+            servers.append(await health.serve(("127.0.0.1",), self.options.status_port, health.proxy_status))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.caches.informers.run(), name="informers")
@@ -101,8 +104,8 @@ class Agent:
         finally:
             self.dns.close()
             self._health.close()
-            if healthz is not None:
-                healthz.close()
+            for server in servers:
+                server.close()
 
     # Services and policy
 
@@ -179,7 +182,7 @@ class Agent:
             await clock.sleep(_RETRY_SECONDS)
             self._wake.set()
             return
-        self._health.healthy = True
+        self._health.healthy, self._updated = True, clock.time()
         if count > 1000 or not self.synced.is_set():
             log.info("%d services in %d messages took %.0f ms", len(dirty), count, (clock.monotonic() - began) * 1e3)
         self.synced.set()
@@ -197,9 +200,10 @@ class Agent:
                 found[address] = tuple(filter(None, gateways))
         return found
 
-    def _healthz(self) -> health.Answer:
+    def _healthz(self, path: str) -> health.Answer:
         well = self._health.healthy and self.synced.is_set()
-        return (200 if well else 503), {"Content-Type": "text/plain"}, b"ok" if well else b"not synced"
+        eligible = health.is_eligible(self.caches.nodes.get(self.options.node_name))
+        return health.proxy_health(path, well, eligible, self._updated)
 
     # Pods and names
 
@@ -248,7 +252,9 @@ class Agent:
         recorder = EventRecorder(self.client, "service-controller")
         async with asyncio.TaskGroup() as group:
             if self.options.load_balancer_range:
-                balancers = LoadBalancers(self.client, self.caches.services, recorder, self.options.load_balancer_range)
+                pool = self.options.load_balancer_range
+                reserved = ingress.shared_address(pool) if self._ingress is not None else ""
+                balancers = LoadBalancers(self.client, self.caches.services, recorder, pool, reserved)
                 group.create_task(balancers.run(), name="load balancers")
             classes = self._ingress.classes if self._ingress is not None else None
             standing = StandingObjects(self.client, self.caches, self.options.cluster_dns, classes)

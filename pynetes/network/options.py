@@ -27,6 +27,7 @@ class Options:
     cni_conf_dir: str = "/etc/cni/net.d"
     cni_state_dir: str = "/var/lib/cni/pynetes"
     healthz_port: int = 10256
+    status_port: int = 10249
     ingress_dir: str = ""
     mode: str = "node"
     verbosity: int = 0
@@ -48,7 +49,8 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     ("cluster-domain", "the domain of the cluster"),
     ("cni-conf-dir", "where the CNI configuration is written"),
     ("cni-state-dir", "where CNI keeps the addresses it gave away"),
-    ("healthz-port", "where the agent says that it is well (/healthz); 0 for nowhere"),
+    ("healthz-port", "where the agent says that it is well (/healthz, /livez); 0 for nowhere"),
+    ("status-port", "where the agent says on loopback how it proxies (/proxyMode); 0 for nowhere"),
     ("ingress-dir", "where the ingress controller keeps nginx's configuration; no ingress controller if empty"),
 )
 

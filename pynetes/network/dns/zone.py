@@ -5,7 +5,7 @@
     <hostname>.<service>.<ns>.svc.<domain>           one endpoint, by its hostname or dashed address
     _<port>._<protocol>.<service>.<ns>.svc.<domain>  SRV
     <a-b-c-d>.<ns>.pod.<domain>                      the address in the name, if the namespace exists
-    <d.c.b.a>.in-addr.arpa                           PTR of cluster IPs and endpoints
+    <d.c.b.a>.in-addr.arpa                           PTR of cluster IPs and of endpoints that have a name
 
 Names that exist without records of the asked type get an empty answer, others NXDOMAIN, both with the zone's SOA.
 """
@@ -52,6 +52,7 @@ class Backend:
     address: str
     hostname: str
     ports: tuple[tuple[str, str, int], ...]  # name, protocol in lower case, number
+    is_named: bool = False  # by its pod, not by its address
 
 
 class Zone:
@@ -89,10 +90,14 @@ class Zone:
                 f"{backend.hostname}.{meta.labels(piece).get(_SERVICE, '')}.{meta.namespace(piece)}.svc.{self.domain}"
                 for piece in self._cache.slices_at(address)
                 for backend in _slice_backends(piece)
-                if backend.address == address
+                if backend.address == address and (backend.is_named or self._is_headless(piece))
             ]
         records = [Record(name, PTR, TTL, message.encode_name(target)) for target in dict.fromkeys(targets)]
         return Answer(records=records) if records else None
+
+    def _is_headless(self, piece: Obj) -> bool:
+        service = self._cache.service(meta.namespace(piece), meta.labels(piece).get(_SERVICE, ""))
+        return service is not None and service.get("spec", {}).get("clusterIP", "None") in ("", "None")
 
     def authority(self) -> Record:
         """The zone's SOA."""
@@ -223,7 +228,7 @@ def _slice_backends(piece: Obj) -> Iterator[Backend]:
             continue
         for address in endpoint.get("addresses") or []:
             hostname = (endpoint.get("hostname") or address.replace(".", "-").replace(":", "-")).lower()
-            yield Backend(address, hostname, ports)
+            yield Backend(address, hostname, ports, bool(endpoint.get("hostname")))
 
 
 def _undash(text: str) -> str | None:

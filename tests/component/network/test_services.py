@@ -243,6 +243,34 @@ async def test_connections_outlive_the_agent(lab: Lab) -> None:
     writer.close()
 
 
+async def test_a_load_balancer_is_cleaned_up_before_its_service_goes(lab: Lab) -> None:
+    await lab.add_node(1)
+    await lab.service("web", HTTP, [], type="LoadBalancer")
+    client = lab.api.client()
+
+    async def is_balanced(wanted: bool) -> bool:
+        service = await client.get("services", "web", "default")
+        found = service["metadata"].get("finalizers"), bool(service["status"]["loadBalancer"].get("ingress"))
+        return found == ((["service.kubernetes.io/load-balancer-cleanup"], True) if wanted else (None, False))
+
+    async def is_gone() -> bool:
+        return not (await client.list("services", "default", field_selector="metadata.name=web")).items
+
+    await lab.until(lambda: is_balanced(True))
+    await client.patch("services", "web", {"spec": {"type": "ClusterIP"}}, "default")
+    await lab.until(lambda: is_balanced(False))
+    await client.patch("services", "web", {"spec": {"type": "LoadBalancer"}}, "default")
+    await lab.until(lambda: is_balanced(True))
+    await client.delete("services", "web", "default")
+    await lab.until(is_gone)
+
+    async def told() -> bool:
+        reasons = [event["reason"] for event in (await client.list("events", "default")).items]
+        return {"Type", "EnsuringLoadBalancer", "EnsuredLoadBalancer", "DeletingLoadBalancer"} <= {*reasons}
+
+    await lab.until(told)
+
+
 async def test_a_health_check_port_counts_this_nodes_ready_endpoints(lab: Lab) -> None:
     one, two = await lab.add_node(1), await lab.add_node(2)
     pods = [lab.add_pod(one), lab.add_pod(one)]

@@ -70,6 +70,21 @@ def test_classes(spec: dict[str, Any], ours: bool) -> None:
     assert not loadbalancer.is_ours({"spec": {"type": "ClusterIP"} | spec})
 
 
+def test_events_tell_what_changed_of_a_load_balancer() -> None:
+    plain = {"spec": {"type": "ClusterIP"}}
+    assert loadbalancer.changes(plain, balanced()) == [("Type", "ClusterIP -> LoadBalancer")]
+    assert loadbalancer.changes(plain, {"spec": {"type": "NodePort"}}) == []
+    before = balanced(externalTrafficPolicy="Cluster")
+    after = balanced(
+        externalTrafficPolicy="Local", healthCheckNodePort=30001, loadBalancerSourceRanges=["10.0.0.0/8", "::/0"]
+    )
+    assert loadbalancer.changes(before, after) == [
+        ("LoadBalancerSourceRanges", " -> [10.0.0.0/8 ::/0]"),
+        ("ExternalTrafficPolicy", "Cluster -> Local"),
+        ("HealthCheckNodePort", " -> 30001"),
+    ]
+
+
 # --- pod network --------------------------------------------------------------------------------------------------
 
 
@@ -194,3 +209,38 @@ async def test_health_checks_open_change_and_close_their_ports(unused_tcp_port_f
                 async with aiohttp.ClientSession() as fresh, fresh.get(f"http://127.0.0.1:{port}/"):
                     pass
     servers.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "well", "eligible", "status"),
+    [
+        ("/healthz", True, True, 200),
+        ("/healthz", False, True, 503),
+        ("/healthz", True, False, 503),
+        ("/livez", True, False, 200),
+        ("/livez", False, True, 503),
+        ("/", True, True, 404),
+    ],
+)
+def test_the_agents_own_health_is_told_as_kube_proxy_tells_it(
+    path: str, well: bool, eligible: bool, status: int
+) -> None:
+    found, headers, body = health.proxy_health(path, well, eligible, 0.0)
+    assert found == status
+    if status != 404:
+        assert headers["Content-Type"] == "application/json"
+        told = json.loads(body)
+        assert told["nodeEligible"] is eligible
+        assert told["lastUpdated"].startswith("1970-01-01 00:00:00") is not well
+
+
+def test_a_node_that_is_about_to_go_is_not_eligible() -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    assert health.is_eligible(node("a"))
+    assert not health.is_eligible(node("a") | {"spec": {"taints": [taint]}})
+    assert not health.is_eligible({"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+
+
+def test_the_proxy_mode_is_told() -> None:
+    assert health.proxy_status("/proxyMode")[::2] == (200, b"nftables")
+    assert health.proxy_status("/")[0] == 404

@@ -352,6 +352,16 @@ async def test_an_external_name_brings_its_address_along(upstream: Upstream) -> 
     assert answer.header.rcode == 0
 
 
+def test_an_address_behind_a_service_with_an_address_has_no_reverse_name_of_its_own() -> None:
+    cluster = Cluster()
+    zone = Zone("cluster.local", cluster, "10.96.0.10")
+    assert zone.reverse("9.0.244.10.in-addr.arpa") is None
+    cluster.all_slices[1]["endpoints"][0]["hostname"] = "a"
+    answer = zone.reverse("9.0.244.10.in-addr.arpa")
+    assert answer is not None
+    assert [record.data for record in answer.records] == [message.encode_name("a.web.default.svc.cluster.local")]
+
+
 async def test_reverse_names_that_are_not_the_clusters_are_forwarded(upstream: Upstream) -> None:
     await ask(forwarding(upstream), "1.2.0.192.in-addr.arpa", "PTR")
     assert upstream.asked == ["1.2.0.192.in-addr.arpa."]
