@@ -25,6 +25,13 @@ def selector_of(owner: Obj) -> selectors.LabelSelector:
     return selectors.from_label_selector(owner["spec"].get("selector"))
 
 
+class ClaimTrouble(StatusError):
+    """A pod cannot be made because of one of its claims; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(409, "Conflict", message)
+
+
 class StatefulSetController(Controller):
     """Keeps StatefulSets."""
 
@@ -134,7 +141,11 @@ class StatefulSetController(Controller):
 
     async def _create_claims(self, owner: Obj, index: int, pod_name: str) -> None:
         for claim in identity.claims(owner, index):
-            if self.claims.get(meta.key(claim)) is not None:
+            found = self.claims.get(meta.key(claim))
+            if found is not None and meta.is_deleting(found):
+                # A pod that took hold of it now would wait for ever.
+                raise ClaimTrouble(f"pvc {meta.name(claim)} is being deleted")
+            if found is not None:
                 continue
             about = f"create Claim {meta.name(claim)} Pod {pod_name} in StatefulSet {meta.name(owner)}"
             try:
@@ -143,7 +154,7 @@ class StatefulSetController(Controller):
                 if error.reason == "AlreadyExists":
                     continue
                 self.events.event(owner, "Warning", "FailedCreate", f"{about} failed error: {error.message}")
-                raise
+                raise ClaimTrouble(f"failed to create PVC {meta.name(claim)}: {error.message}") from error
             self.events.event(owner, "Normal", "SuccessfulCreate", f"{about} success")
 
     async def _fix(self, owner: Obj, pod: Obj, index: int) -> None:

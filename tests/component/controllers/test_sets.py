@@ -144,6 +144,29 @@ async def test_a_failed_pod_is_made_anew(world: World) -> None:
     ]
 
 
+async def test_a_pod_waits_until_a_claim_that_is_going_is_gone(world: World) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    old = {"metadata": {"name": "data-db-0", "finalizers": ["example.com/hold"]}, "spec": claim}
+    await world.create("persistentvolumeclaims", old)
+    await world.client.delete("persistentvolumeclaims", "data-db-0", "default")
+    templates = [{"metadata": {"name": "data"}, "spec": claim}]
+    await world.create(STATEFUL, stateful(replicas=1, volumeClaimTemplates=templates))
+
+    async def told() -> bool:
+        return bool(await world.events("FailedCreate"))
+
+    await world.eventually(told)
+    text = "create Pod db-0 in StatefulSet db failed error: pvc data-db-0 is being deleted"
+    assert set(await world.events("FailedCreate")) == {text}
+    assert await world.names("pods") == []
+    await world.patch("persistentvolumeclaims", "data-db-0", {"metadata": {"finalizers": None}})
+
+    async def up() -> bool:
+        return await world.names("pods") == ["db-0"]
+
+    await world.eventually(up)
+
+
 async def test_claims_are_deleted_with_a_set_that_says_so(world: World) -> None:
     claim = {
         "metadata": {"name": "data"},
