@@ -11,6 +11,7 @@ from pynetes.apis.printing import column, wide
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
+GENERATION = "deprecated.daemonset.template.generation"
 STRATEGIES = ("RollingUpdate", "OnDelete")
 _COUNTS = (
     "currentNumberScheduled",
@@ -59,9 +60,20 @@ class DaemonSetStrategy(workload.WorkloadStrategy):
                     rolling[field] = value
         pod_defaults.pod_template(spec.setdefault("template", {}))
 
+    def prepare_create_spec(self, obj: Obj) -> None:
+        _set_generation(obj, 1)
+
+    def prepare_update_spec(self, new: Obj, old: Obj) -> None:
+        changed = printing.spec(new).get("template") != printing.spec(old).get("template")
+        _set_generation(new, _generation(old) + changed)
+
+    def prepare_status_update(self, new: Obj, old: Obj) -> None:
+        super().prepare_status_update(new, old)
+        _set_generation(new, _generation(old))
+
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         spec = printing.spec(obj)
-        workload.selector_and_template(errors, spec, "daemonset")
+        workload.selector_and_template(errors, spec, "daemonset", required=False)
         workload.template(errors, spec, "DaemonSet")
         errors.non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
         _strategy(errors, spec.get("updateStrategy") or {})
@@ -85,6 +97,17 @@ class DaemonSetStrategy(workload.WorkloadStrategy):
             *printing.containers(printing.template_spec(obj)),
             printing.label_selector(spec.get("selector")),
         ]
+
+
+def _generation(obj: Obj) -> int:
+    """How often the template changed; older versions show it in the spec, today's in an annotation."""
+    text = meta.annotations(obj).get(GENERATION, "")
+    return int(text) if text.isdigit() else 1
+
+
+def _set_generation(obj: Obj, value: int) -> None:
+    head = obj["metadata"]
+    head["annotations"] = {**(head.get("annotations") or {}), GENERATION: str(value)}
 
 
 def _strategy(errors: Errors, strategy: Obj) -> None:

@@ -123,7 +123,19 @@ MISMATCH = 'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` 
 ALWAYS = 'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"'
 
 REFUSED = [
-    ("deployments", workload(selector=None), ["spec.selector: Required value"]),
+    ("deployments", workload(selector=None), ["spec.selector: Required value", MISMATCH]),
+    ("statefulsets", workload(selector=None), ["spec.selector: Required value", MISMATCH]),
+    ("daemonsets", workload(selector=None), [MISMATCH]),
+    (
+        "deployments",
+        {"spec": {"selector": {"matchLabels": {"a": "c"}}, "template": {"spec": dict(POD)}}},
+        [MISMATCH.replace('{"a":"b"}', "null")],
+    ),
+    (
+        "replicasets",
+        workload(selector={}),
+        ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+    ),
     (
         "deployments",
         workload(selector={}),
@@ -216,6 +228,18 @@ def test_the_selector_is_fixed(create, update, resource):
     assert update(resource, create(resource, workload()).obj, change).errors == [
         'spec.selector: Invalid value: {"matchLabels":{"c":"d"}}: field is immutable'
     ]
+
+
+def test_a_daemon_set_counts_the_changes_of_its_template(create, update):
+    def count(obj: dict[str, Any]) -> str:
+        return obj["metadata"]["annotations"]["deprecated.daemonset.template.generation"]
+
+    stored = create("daemonsets", workload()).obj
+    assert count(stored) == "1"
+    same = update("daemonsets", stored, lambda o: o["metadata"].update(annotations={"a": "b"})).obj
+    assert (count(same), same["metadata"]["annotations"]["a"]) == ("1", "b")
+    changed = update("daemonsets", same, lambda o: o["spec"]["template"]["spec"].update(hostNetwork=True)).obj
+    assert count(changed) == "2"
 
 
 def test_containers_of_a_stateful_set_mount_its_claim_templates(create):
