@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ async def run_command(runtime: Cri, container_id: str, command: list[str], timeo
         result = await runtime.exec_sync(container_id, command, timeout)
     except CriError as error:
         if error.code == "DEADLINE_EXCEEDED":
-            return Outcome("failure", f'command "{" ".join(command)}" timed out')
+            within = clock.format_duration(timeout)
+            return Outcome("failure", f'command timed out: "{" ".join(command)}" timed out after {within}')
         return Outcome("error", str(error))
     output = (result.stdout + result.stderr)[:MAX_BODY].decode(errors="replace")
     return Outcome("success" if result.exit_code == 0 else "failure", output)
@@ -123,7 +125,7 @@ async def http_get(action: Obj, host: str, port: int, timeout: float, agent: str
     url = f"{scheme}://{_address(host, port)}{path}"
     headers = [(header["name"], header.get("value") or "") for header in action.get("httpHeaders") or []]
     try:
-        status = await clock.wait_for(_follow(url, headers, agent), timeout)
+        status, body = await clock.wait_for(_follow(url, headers, agent), timeout)
     except TimeoutError:
         waiting = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         return Outcome("failure", f'Get "{url}": {waiting}')
@@ -132,23 +134,24 @@ async def http_get(action: Obj, host: str, port: int, timeout: float, agent: str
     if 200 <= status < 300:
         return Outcome("success")
     if 300 <= status < 400:
-        return Outcome("warning", "Probe terminated redirects")
+        return Outcome("warning", f"Probe terminated redirects, Response body: {body}")
     return Outcome("failure", f"HTTP probe failed with statuscode: {status}")
 
 
-async def _follow(url: str, headers: list[tuple[str, str]], agent: str) -> int:
+async def _follow(url: str, headers: list[tuple[str, str]], agent: str) -> tuple[int, str]:
     for _ in range(MAX_REDIRECTS):
-        status, location = await _request(url, headers, agent)
+        status, location, body = await _request(url, headers, agent)
         if status not in (301, 302, 303, 307, 308) or not location:
-            return status
+            return status, body
         target = urljoin(url, location)
         if urlsplit(target).hostname != urlsplit(url).hostname:
-            return status
+            return status, body
         url = target
     raise _HttpProblem(f"stopped after {MAX_REDIRECTS} redirects")
 
 
-async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tuple[int, str]:
+async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tuple[int, str, str]:
+    """Status, location and, of a redirect, the body."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
@@ -169,6 +172,7 @@ async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tupl
     try:
         writer.write(text.encode("latin-1", errors="replace"))
         head = await reader.readuntil(b"\r\n\r\n")
+        body = await _body(reader, head) if head[9:10] == b"3" else ""
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         raise _HttpProblem("EOF") from None
     except OSError as error:
@@ -180,7 +184,18 @@ async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tupl
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
         raise _HttpProblem(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
     location = next((line.split(":", 1)[1].strip() for line in rest if line.lower().startswith("location:")), "")
-    return int(words[1]), location
+    return int(words[1]), location, body
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> str:
+    """As much of the body as is told, in words of its header or by the end of the connection."""
+    length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", head, re.IGNORECASE)
+    left = min(int(length[1]) if length else MAX_BODY, MAX_BODY)
+    body = b""
+    while left and (more := await reader.read(left)):
+        body += more
+        left -= len(more)
+    return body.decode(errors="replace")
 
 
 _tls: ssl.SSLContext | None = None

@@ -1,6 +1,6 @@
 """`emptyDir` volumes: a directory that lives as long as the pod, on disk, in memory or in huge pages."""
 
-from pynetes.kubelet import mounts
+from pynetes.kubelet import mounts, resources
 from pynetes.kubelet.volumes.base import Volume, own
 from pynetes.machinery import quantity
 
@@ -26,11 +26,15 @@ class EmptyDirVolume(Volume):
     def _file_system(self, medium: str) -> tuple[str, str, str, int, str]:
         directory = str(self.directory)
         if medium == "Memory":
-            limit = self.size_limit()
-            size = f",size={limit}" if limit else ""
-            return ("tmpfs", directory, "tmpfs", 0, f"mode=0777{size}")
+            return ("tmpfs", directory, "tmpfs", 0, f"mode=0777,size={self._size_in_memory()}")
         page = medium.removeprefix("HugePages").removeprefix("-").removesuffix("i")
         return ("nodev", directory, "hugetlbfs", 0, f"mode=0777,pagesize={page or '2M'}")
+
+    def _size_in_memory(self) -> int:
+        """No more than the pod may use, the node has to give, or the volume's own limit says."""
+        found = [self.size_limit(), resources.pod_limits(self.context.pod).memory or 0]
+        found.append(quantity.value(self.context.allocatable().get("memory", "0")))
+        return min((size for size in found if size), default=0)  # 0: as large as the kernel likes
 
     def size_limit(self) -> int:
         """The limit in bytes; 0 for none. In memory it is the kernel's to hold, on disk the eviction manager's."""

@@ -266,6 +266,18 @@ async def test_a_liveness_failure_restarts_the_container(node: Node) -> None:
     await node.delete("live")
 
 
+async def test_a_probe_that_takes_too_long(node: Node) -> None:
+    probe = {"exec": {"command": ["sleep", "30"]}, "periodSeconds": 1, "timeoutSeconds": 1}
+    await node.create(make_pod("tardy", "sleep", "3600", container={"readinessProbe": probe}))
+    await node.wait("tardy", lambda pod: "running" in state(pod))
+    text = 'Readiness probe failed: command timed out: "sleep 30" timed out after 1s'
+    deadline = clock.monotonic() + 20
+    while ("Unhealthy", text) not in await node.events("tardy"):
+        assert clock.monotonic() < deadline
+        await clock.sleep(0.2)
+    await node.delete("tardy")
+
+
 async def test_readiness_follows_the_probe_and_startup_holds_it_back(node: Node) -> None:
     container = {
         "startupProbe": {

@@ -120,15 +120,18 @@ async def test_empty_directories_and_fs_group(node: Node) -> None:
     volumes = [
         {"name": "disk", "emptyDir": {}},
         {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "unlimited", "emptyDir": {"medium": "Memory"}},
     ]
     context = {"fsGroup": 4321, "runAsUser": 1000, "supplementalGroups": [77]}
-    pod = make_pod("empty", "sleep", "3600", volumes=volumes, securityContext=context)
-    pod = mounted(pod, {"name": "disk", "mountPath": "/disk"}, {"name": "memory", "mountPath": "/memory"})
+    limits = {"resources": {"limits": {"memory": "64Mi"}}}
+    pod = make_pod("empty", "sleep", "3600", volumes=volumes, securityContext=context, container=limits)
+    pod = mounted(pod, *({"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes))
     pod = await run(node, pod)
     assert await node.exec(pod, "stat", "-c", "%a %g", "/disk") == "2777 4321\n"
     assert await node.exec(pod, "stat", "-c", "%a %g", "/memory") == "2777 4321\n"
     assert "tmpfs" in await node.exec(pod, "sh", "-c", "mount | grep ' /memory '")
     assert "size=1024k" in await node.exec(pod, "sh", "-c", "mount | grep ' /memory '")
+    assert "size=65536k" in await node.exec(pod, "sh", "-c", "mount | grep ' /unlimited '")
     assert (await node.exec(pod, "id", "-u")).strip() == "1000"
     assert {"4321", "77"} <= set((await node.exec(pod, "id", "-G")).split())
     await node.delete("empty")
