@@ -132,7 +132,7 @@ class EndpointsController(Controller):
             if current is not None and meta.labels(current).get(MANAGED_BY_LABEL) == MANAGER:
                 await self._remove(current)
             return
-        if not service["spec"].get("selector"):
+        if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return
         chosen = [pod for pod in self.pods.list(meta.namespace(service)) if selects(service, pod)]
         subsets = build_subsets(service, chosen)

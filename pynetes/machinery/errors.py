@@ -65,8 +65,14 @@ class FieldError:
         return {"reason": self.type, "message": self.body, "field": self.field}
 
 
+NIL_MAP: dict[str, str] = {}
+"""A map that is not there, as a bad value: it has a type, so it is shown as JSON's null and not as the word."""
+
+
 def _show(value: Any) -> str:
-    """A bad value as it stands in a message: Go prints a nil as the quoted word."""
+    """A bad value as it stands in a message: Go prints a nil without a type as the quoted word."""
+    if value is NIL_MAP:
+        return "null"
     return '"null"' if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 

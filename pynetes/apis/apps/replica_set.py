@@ -27,7 +27,7 @@ class ReplicaSetStrategy(workload.WorkloadStrategy):
         spec = printing.spec(obj)
         errors.non_negative("spec.replicas", spec.get("replicas"))
         errors.non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-        workload.selector_and_template(errors, spec, "replicaset")
+        workload.selector_and_template(errors, spec, "deployment")  # upstream's word too
         workload.template(errors, spec, "ReplicaSet")
 
     def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:

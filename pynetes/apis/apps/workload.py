@@ -5,6 +5,7 @@ from pynetes.apis.checks import Errors
 from pynetes.apis.core import pod_validation, pod_warnings
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import selectors
+from pynetes.machinery.errors import NIL_MAP
 from pynetes.machinery.meta import Obj
 
 EMPTY_SELECTOR = "empty selector is invalid for {}"
@@ -28,23 +29,21 @@ class WorkloadStrategy(Strategy):
         return pod_warnings.pod_names(obj) + pod_warnings.for_template(template, "spec.template")
 
 
-def selector_and_template(errors: Errors, spec: Obj, kind: str) -> bool:
-    """A non-empty selector that selects the template's labels; returns whether the selector is usable."""
+def selector_and_template(errors: Errors, spec: Obj, kind: str, *, required: bool = True) -> None:
+    """A non-empty selector that selects the template's labels; one that is missing selects nothing."""
     selector = spec.get("selector")
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or NIL_MAP
     if selector is None:
-        errors.required("spec.selector")
-        return False
+        if required:
+            errors.required("spec.selector")
+        errors.invalid("spec.template.metadata.labels", labels, MISMATCH)
+        return
     before = len(errors)
     checks.label_selector(errors, selector, "spec.selector")
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         errors.invalid("spec.selector", selector, EMPTY_SELECTOR.format(kind))
-        return False
-    if len(errors) > before:
-        return False
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    if not selectors.from_label_selector(selector).matches(labels):
+    elif len(errors) == before and not selectors.from_label_selector(selector).matches(labels):
         errors.invalid("spec.template.metadata.labels", labels, MISMATCH)
-    return True
 
 
 def template(errors: Errors, spec: Obj, owner: str) -> None:

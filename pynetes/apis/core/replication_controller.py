@@ -6,6 +6,7 @@ from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import pod_defaults, pod_validation, pod_warnings, replicas_table
 from pynetes.apis.strategy import ScaleSpec, Strategy
+from pynetes.machinery.errors import NIL_MAP
 from pynetes.machinery.meta import Obj
 
 
@@ -21,7 +22,7 @@ class ReplicationControllerStrategy(Strategy):
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})
         if spec.get("template") is not None:
-            labels = (spec["template"].get("metadata") or {}).get("labels")
+            labels = (spec["template"].get("metadata") or {}).get("labels") or NIL_MAP
             if labels:
                 spec["selector"] = spec.get("selector") or dict(labels)
                 metadata_ = obj.setdefault("metadata", {})
@@ -42,7 +43,7 @@ class ReplicationControllerStrategy(Strategy):
         if template is None:
             errors.required("spec.template")
             return
-        labels = (template.get("metadata") or {}).get("labels") or {}
+        labels = (template.get("metadata") or {}).get("labels") or NIL_MAP
         if selector and not selector.items() <= labels.items():
             errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
         pod_validation.template(errors, template, "spec.template")

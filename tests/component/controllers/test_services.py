@@ -112,6 +112,20 @@ async def test_publish_not_ready_addresses_lists_all_as_ready(world: World) -> N
     await world.eventually(ready)
 
 
+async def test_an_external_name_has_no_endpoints_although_it_has_a_selector(world: World) -> None:
+    spec = {"type": "ExternalName", "externalName": "example.com", "selector": {"app": "web"}}
+    await world.create("services", {"metadata": {"name": "away"}, "spec": spec})
+    await world.create("services", service())
+
+    async def done() -> bool:
+        return bool(await world.get("endpoints", "web"))
+
+    await world.eventually(done)
+    assert [
+        meta.name(e) for e in (await world.client.list("endpoints", "default")).items if meta.name(e) == "away"
+    ] == []
+
+
 async def test_a_service_without_pods_has_an_empty_slice(world: World) -> None:
     await world.create("services", service())
 
