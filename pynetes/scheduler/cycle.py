@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from pynetes.scheduler import preemption
 from pynetes.scheduler.framework import (
     BindingFailed,
     Cluster,
-    Plugin,
     State,
     Unschedulable,
     Verdict,
@@ -35,6 +34,7 @@ from pynetes.scheduler.framework import (
 )
 from pynetes.scheduler.plugins.volumes import Binder
 from pynetes.scheduler.podinfo import PodInfo
+from pynetes.scheduler.profiles import DEFAULT_NAME, Profile
 from pynetes.scheduler.queue import SchedulingQueue, Waiting
 from pynetes.scheduler.snapshot import Nodes
 
@@ -53,7 +53,7 @@ class Scheduler:
         nodes: Nodes,
         queue: SchedulingQueue,
         cluster: Cluster,
-        plugins: tuple[Sequence[Plugin], Sequence[tuple[Plugin, int]]],
+        profiles: Mapping[str, Profile],
         binder: Binder,
     ) -> None:
         self.client = client
@@ -61,7 +61,7 @@ class Scheduler:
         self.nodes = nodes
         self.queue = queue
         self.cluster = cluster
-        self.filters, self.scorers = plugins
+        self.profiles = profiles
         self.binder = binder
         self.assumed: dict[str, tuple[PodInfo, str]] = {}
         self.nominated: dict[str, tuple[PodInfo, str]] = {}
@@ -83,9 +83,10 @@ class Scheduler:
 
     async def _schedule(self, waiting: Waiting) -> None:
         pod = waiting.info
+        profile = self._profile(pod)
         state = State(pod, self.nodes, self.cluster, {"binder": self.binder})
         try:
-            for plugin in self.filters if len(self.nodes) else ():
+            for plugin in profile.filters if len(self.nodes) else ():
                 plugin.pre_filter(state)
         except Unschedulable as reason:
             verdict = Verdict(np.zeros(len(self.nodes.names), dtype=bool), general=reason.reason)
@@ -103,16 +104,20 @@ class Scheduler:
             await self._fail(waiting, verdict, found.message)
             return
         self._assume(pod, node)
-        for plugin in self.filters:
+        for plugin in profile.filters:
             plugin.reserve(state, node)
         task = asyncio.get_running_loop().create_task(self._bind(waiting, state, node))
         self._bindings.add(task)
         task.add_done_callback(self._bindings.discard)
 
+    def _profile(self, pod: PodInfo) -> Profile:
+        return self.profiles[pod.spec.get("schedulerName") or DEFAULT_NAME]
+
     # -- deciding ---------------------------------------------------------------------------------------------------
 
     def _decide(self, state: State) -> tuple[Verdict, str | None]:
         """The best node for the pod, or None; nominated pods of at least its priority count as if they were there."""
+        profile = self._profile(state.pod)
         guests = [
             (pod, node)
             for pod, node in self.nominated.values()
@@ -121,7 +126,7 @@ class Scheduler:
         for pod, node in guests:
             self.nodes.add_pod(pod, node)
         try:
-            verdict = run_filters(state, self.filters)
+            verdict = run_filters(state, profile.filters)
             rows = np.flatnonzero(verdict.feasible)
             if not len(rows):
                 return verdict, None
@@ -130,7 +135,7 @@ class Scheduler:
                 return verdict, self.nodes.names[cleared]
             if len(rows) == 1:
                 return verdict, self.nodes.names[rows[0]]
-            scores = run_scores(state, self.scorers, rows)
+            scores = run_scores(state, profile.scorers, rows)
             best = rows[scores == scores.max()]
             return verdict, self.nodes.names[random.choice(best)]
         finally:
@@ -155,8 +160,9 @@ class Scheduler:
 
     async def _bind(self, waiting: Waiting, state: State, node: str) -> None:
         pod, step = waiting.info, BIND
+        filters = self._profile(pod).filters
         try:
-            for plugin in self.filters:
+            for plugin in filters:
                 step = f'PreBind plugin "{plugin.name}"'
                 await plugin.pre_bind(state, node)
             step = BIND
@@ -168,7 +174,7 @@ class Scheduler:
             }
             await self.client.create("pods", binding, namespace=pod.namespace, subresource="binding")
         except (StatusError, Unreachable, BindingFailed) as error:
-            for plugin in reversed(self.filters):
+            for plugin in reversed(filters):
                 plugin.unreserve(state, node)
             self._forget(pod, node)
             if isinstance(error, StatusError) and error.code == 404 and step == BIND:
@@ -188,7 +194,9 @@ class Scheduler:
         """Say why the pod is not scheduled, and let it wait for what may change that."""
         pod = waiting.info
         message = preemption.explain(verdict.message(self.nodes), preempted)
-        wakes = {"node-add"}.union(*(plugin.wakes for plugin in self.filters if plugin.name in verdict.plugins))
+        wakes = {"node-add"}.union(
+            *(plugin.wakes for plugin in self._profile(pod).filters if plugin.name in verdict.plugins)
+        )
         self.queue.park(waiting, wakes)
         await self._report(pod, "Unschedulable", message)
 
@@ -221,7 +229,10 @@ class Scheduler:
         ):
             waiting = "not eligible due to a terminating pod on the nominated node."
             return preemption.Preemption(None, waiting)
-        return preemption.preempt(state, verdict, self.filters)
+        profile = self._profile(pod)
+        if not profile.preempts:
+            return preemption.Preemption(None)
+        return preemption.preempt(state, verdict, profile.filters)
 
     def _nominated_node(self, pod: PodInfo) -> str:
         nominated = self.nominated.get(pod.uid)

@@ -14,10 +14,10 @@ from pynetes.client.startup import healthy
 from pynetes.machinery import logs, meta
 from pynetes.machinery.process import run_until_stopped, until
 from pynetes.scheduler import options as scheduler_options
+from pynetes.scheduler import profiles
 from pynetes.scheduler.cycle import Scheduler
 from pynetes.scheduler.options import Options
-from pynetes.scheduler.plugins import default_plugins
-from pynetes.scheduler.queue import SchedulingQueue
+from pynetes.scheduler.queue import queue_of
 from pynetes.scheduler.snapshot import Nodes
 from pynetes.scheduler.sources import Sources, VolumeBinder, cluster_view
 
@@ -26,14 +26,16 @@ log = logging.getLogger(__name__)
 
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Schedule pods until `stop` is set."""
-    async with Client.from_kubeconfig(options.kubeconfig, user_agent="kube-scheduler") as client:
+    config = profiles.load(options.config) if options.config else {}
+    chosen = profiles.profiles(config, options.scheduler_names, options.scoring_strategy)
+    kubeconfig = options.kubeconfig or (config.get("clientConnection") or {}).get("kubeconfig")
+    async with Client.from_kubeconfig(kubeconfig, user_agent="kube-scheduler") as client:
         factory = InformerFactory(client)
-        events = EventRecorder(client, options.scheduler_names[0])
+        events = EventRecorder(client, next(iter(chosen)))
         view = cluster_view(factory)
         binder = VolumeBinder(client, factory)
-        plugins = default_plugins(options.scoring_strategy)
-        scheduler = Scheduler(client, events, Nodes(), SchedulingQueue(), view, plugins, binder)
-        Sources(factory, scheduler, options.scheduler_names)
+        scheduler = Scheduler(client, events, Nodes(), queue_of(config), view, chosen, binder)
+        Sources(factory, scheduler, list(chosen))
 
         async def lead() -> None:
             await factory.wait_synced()

@@ -11,7 +11,8 @@ class Options:
 
     kubeconfig: str | None = None
     scheduler_names: list[str] = field(default_factory=lambda: ["default-scheduler"])
-    scoring_strategy: str = "LeastAllocated"
+    scoring_strategy: str = ""
+    config: str | None = None
     leader_elect: bool = True
     verbosity: int = 0
 
@@ -31,9 +32,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--scoring-strategy",
         choices=("LeastAllocated", "MostAllocated"),
-        default="LeastAllocated",
-        help="prefer the emptier or the fuller node",
+        default="",
+        help="prefer the emptier (as by default) or the fuller node",
     )
+    parser.add_argument("--config", metavar="FILE", help="a KubeSchedulerConfiguration, with the profiles in it")
     parser.add_argument(
         "--leader-elect",
         type=lambda text: text.lower() in ("true", "1", "t"),

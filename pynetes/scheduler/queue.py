@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pynetes.machinery import clock
+from pynetes.machinery.meta import Obj
 from pynetes.scheduler.podinfo import PodInfo
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 10.0
@@ -33,16 +34,18 @@ class Waiting:
     place: str = "active"
     stamp: int = field(default=0)
 
-    @property
-    def ready_at(self) -> float:
-        """When its back-off is over."""
-        return self.failed_at + min(FIRST_BACKOFF * 2 ** max(self.attempts - 1, 0), LONGEST_BACKOFF)
+
+def queue_of(config: Obj) -> "SchedulingQueue":
+    """The queue that a configuration asks for."""
+    first, longest = config.get("podInitialBackoffSeconds"), config.get("podMaxBackoffSeconds")
+    return SchedulingQueue(first or FIRST_BACKOFF, longest or LONGEST_BACKOFF)
 
 
 class SchedulingQueue:
     """The queue; `pop` waits for the next pod, everything else returns at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: float = FIRST_BACKOFF, longest: float = LONGEST_BACKOFF) -> None:
+        self._first, self._longest = first, longest
         self._pods: dict[str, Waiting] = {}
         self._active: list[tuple[int, float, int, str]] = []
         self._backoff: list[tuple[float, int, str]] = []
@@ -105,10 +108,14 @@ class SchedulingQueue:
             missed.append(event)
         for waiting in self._pods.values():
             if waiting.place == "unschedulable" and event in waiting.wakes:
-                if waiting.ready_at <= clock.monotonic():
+                if self._ready_at(waiting) <= clock.monotonic():
                     self._to_active(waiting)
                 else:
                     self._to_backoff(waiting)
+
+    def _ready_at(self, waiting: Waiting) -> float:
+        """When its back-off is over."""
+        return waiting.failed_at + min(self._first * 2 ** max(waiting.attempts - 1, 0), self._longest)
 
     async def pop(self) -> Waiting:
         """The next pod to schedule."""
@@ -171,5 +178,5 @@ class SchedulingQueue:
     def _to_backoff(self, waiting: Waiting, place: str = "backoff") -> None:
         waiting.place, waiting.stamp = place, next(self._stamps)
         heap = self._errors if place == "error" else self._backoff
-        heapq.heappush(heap, (waiting.ready_at, waiting.stamp, waiting.info.uid))
+        heapq.heappush(heap, (self._ready_at(waiting), waiting.stamp, waiting.info.uid))
         self._changed.set()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pynetes.machinery.meta import Obj
 from pynetes.scheduler.framework import Plugin, Rejection, Scores, State
 from pynetes.scheduler.podinfo import Term
 from pynetes.scheduler.snapshot import Counts, Ints, Mask
@@ -20,6 +21,11 @@ class InterPodAffinity(Plugin):
 
     name = "InterPodAffinity"
     wakes = frozenset({"node-add", "node-label", "pod-add", "pod-delete", "pod-label"})
+
+    def __init__(self, arguments: Obj | None = None) -> None:
+        given = arguments or {}
+        self.hard_weight: int = given.get("hardPodAffinityWeight", HARD_AFFINITY_WEIGHT)
+        self.ignores_wishes_of_others: bool = given.get("ignorePreferredTermsOfExistingPods", False)
 
     def filter(self, state: State) -> Sequence[Rejection]:
         """A node is refused for the first of the three that it fails, in upstream's order."""
@@ -71,9 +77,11 @@ class InterPodAffinity(Plugin):
             for term in own:
                 counts = nodes.count_term(term, state.cluster.namespaces)
                 total += sign * term.weight * nodes.spread(counts, term.topology_key)
-        total += self._from_others(state, nodes.preferred_affinity, None, 1)
-        total += self._from_others(state, nodes.preferred_anti, None, -1)
-        total += self._from_others(state, nodes.required_affinity, HARD_AFFINITY_WEIGHT, 1)
+        wishes = bool(terms.preferred_affinity or terms.preferred_anti)
+        if wishes or not self.ignores_wishes_of_others:
+            total += self._from_others(state, nodes.preferred_affinity, None, 1)
+            total += self._from_others(state, nodes.preferred_anti, None, -1)
+            total += self._from_others(state, nodes.required_affinity, self.hard_weight, 1)
         chosen = total[rows].astype(np.float64)
         if not chosen.any():
             return None

@@ -125,19 +125,28 @@ class NodeAffinity(Plugin):
     name = "NodeAffinity"
     wakes = frozenset({"node-add", "node-label"})
 
+    def __init__(self, arguments: Obj | None = None) -> None:
+        self.added: Obj = (arguments or {}).get("addedAffinity") or {}
+
     def pre_filter(self, state: State) -> None:
         if (named := named_nodes(state.pod.spec)) is not None:
             state.only_nodes[self.name] = named
 
     def filter(self, state: State) -> Sequence[Rejection]:
+        rejections = []
+        enforced = required_nodes({"affinity": {"nodeAffinity": self.added}}, state.nodes) if self.added else None
+        if enforced is not None:
+            rejections.append(Rejection(~enforced, "node(s) didn't match scheduler-enforced node affinity", True))
         allowed = required_nodes(state.pod.spec, state.nodes)
-        if allowed is None:
-            return ()
-        return [Rejection(~allowed, "node(s) didn't match Pod's node affinity/selector", unresolvable=True)]
+        if allowed is not None:
+            mask = ~allowed if enforced is None else ~allowed & enforced
+            rejections.append(Rejection(mask, "node(s) didn't match Pod's node affinity/selector", unresolvable=True))
+        return rejections
 
     def score(self, state: State, rows: Ints) -> Scores | None:
         affinity = (state.pod.spec.get("affinity") or {}).get("nodeAffinity") or {}
-        preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution")
+        field = "preferredDuringSchedulingIgnoredDuringExecution"
+        preferred = [*(affinity.get(field) or ()), *(self.added.get(field) or ())]
         if not preferred:
             return None
         total = np.zeros(len(rows), dtype=np.float64)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pynetes.machinery.meta import Obj
 from pynetes.scheduler.framework import Plugin, Rejection, Scores, State
-from pynetes.scheduler.podinfo import HostPort
+from pynetes.scheduler.podinfo import DEFAULTS, HostPort
 from pynetes.scheduler.snapshot import PODS, Ints, Nodes
 
 ANY_ADDRESS = "0.0.0.0"
@@ -17,15 +18,22 @@ class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
     wakes = frozenset({"node-add", "node-allocatable", "pod-delete", "pod-shrink"})
 
-    def __init__(self, strategy: str = "LeastAllocated") -> None:
-        self.strategy = strategy
+    def __init__(self, arguments: Obj | None = None) -> None:
+        given = arguments or {}
+        strategy = given.get("scoringStrategy") or {}
+        self.ignored = frozenset(given.get("ignoredResources") or ())
+        self.ignored_groups = frozenset(given.get("ignoredResourceGroups") or ())
+        self.strategy = strategy.get("type") or "LeastAllocated"
+        self.weights = weights_of(strategy.get("resources"))
+        shape = (strategy.get("requestedToCapacityRatio") or {}).get("shape") or ()
+        self.shape = sorted((point["utilization"], point["score"] * 10) for point in shape)
 
     def filter(self, state: State) -> Sequence[Rejection]:
         nodes = state.nodes
         full = nodes.used[:, 0] + 1 > nodes.allocatable[:, 0]
         rejections = [Rejection(full, "Too many pods", unresolvable=False)]
         for resource, wanted in state.pod.requests.items():
-            if not wanted or resource == PODS:
+            if not wanted or resource == PODS or self._ignores(resource):
                 continue
             column = nodes.column(resource)
             room = nodes.allocatable[:, column] - nodes.used[:, column]
@@ -37,17 +45,51 @@ class NodeResourcesFit(Plugin):
             rejections += [Rejection(short & ~never, reason), Rejection(never, reason, unresolvable=True)]
         return rejections
 
+    def _ignores(self, resource: str) -> bool:
+        """Extended resources only: what a node itself has is always looked at."""
+        group, slash, _ = resource.partition("/")
+        return bool(slash) and (resource in self.ignored or group in self.ignored_groups)
+
     def score(self, state: State, rows: Ints) -> Scores | None:
-        shares = []
-        for index, resource in enumerate(("cpu", "memory")):
+        total = np.zeros(len(rows), dtype=np.float64)
+        weights = np.zeros(len(rows), dtype=np.float64)
+        for resource, weight in self.weights.items():
             capacity = state.nodes.allocatable[rows, state.nodes.column(resource)].astype(np.float64)
-            wanted = state.nodes.scoring_used[rows, index] + state.pod.scoring.get(resource, 0)
-            free = capacity - wanted if self.strategy == "LeastAllocated" else wanted
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = np.floor(free * 100 / capacity)
-            shares.append(np.where((capacity == 0) | (wanted > capacity), 0.0, share))
-        scores: Scores = np.floor(sum(shares) / len(shares))
+            wanted = wanted_on(state, rows, resource)
+            asked = resource in DEFAULTS or state.pod.requests.get(resource, 0) > 0
+            counts = (capacity > 0) & asked
+            total += np.where(counts, weight * self._share(wanted, capacity), 0.0)
+            weights += np.where(counts, weight, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores: Scores = np.where(weights > 0, np.floor(total / weights), 0.0)
         return scores
+
+    def _share(self, wanted: Scores, capacity: Scores) -> Scores:
+        """0 to 100 for how much of a resource would be used."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.strategy == "RequestedToCapacityRatio":
+                percent = np.where(wanted > capacity, 100.0, np.floor(wanted * 100 / capacity))
+                points = self.shape or [(0, 0), (100, 100)]
+                return np.floor(np.interp(percent, [x for x, _ in points], [y for _, y in points]))
+            # Pods that request nothing count for something, so that more may be wanted than there is.
+            used = np.minimum(wanted, capacity)
+            amount = used if self.strategy == "MostAllocated" else capacity - used
+            return np.floor(amount * 100 / capacity)
+
+
+def weights_of(resources: Sequence[Obj] | None) -> dict[str, int]:
+    """The resources that count for a score, cpu and memory alike unless said otherwise."""
+    listed = resources or [{"name": name, "weight": 1} for name in DEFAULTS]
+    return {each["name"]: each.get("weight") or 1 for each in listed}
+
+
+def wanted_on(state: State, rows: Ints, resource: str) -> Scores:
+    """What would be used of a resource; for cpu and memory, pods that request nothing count for something."""
+    if resource in DEFAULTS:
+        used = state.nodes.scoring_used[rows, list(DEFAULTS).index(resource)]
+        return (used + state.pod.scoring.get(resource, 0)).astype(np.float64)
+    used = state.nodes.used[rows, state.nodes.column(resource)]
+    return (used + state.pod.requests.get(resource, 0)).astype(np.float64)
 
 
 class NodeResourcesBalancedAllocation(Plugin):
@@ -55,17 +97,23 @@ class NodeResourcesBalancedAllocation(Plugin):
 
     name = "NodeResourcesBalancedAllocation"
 
+    def __init__(self, arguments: Obj | None = None) -> None:
+        self.resources = tuple(weights_of((arguments or {}).get("resources")))
+
     def score(self, state: State, rows: Ints) -> Scores | None:
-        if not any(state.pod.requests.get(resource) for resource in ("cpu", "memory")):
+        if not any(state.pod.requests.get(resource) for resource in self.resources):
             return None
         fractions = []
-        for resource in ("cpu", "memory"):
+        for resource in self.resources:
+            if resource not in DEFAULTS and not state.pod.requests.get(resource):
+                continue
             column = state.nodes.column(resource)
             capacity = state.nodes.allocatable[rows, column].astype(np.float64)
             wanted = state.nodes.used[rows, column] + state.pod.requests.get(resource, 0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 fractions.append(np.where(capacity == 0, 0.0, np.minimum(wanted / capacity, 1.0)))
-        scores: Scores = (1 - np.abs(fractions[0] - fractions[1]) / 2) * 100
+        # Of two fractions this is half their difference, as upstream has it.
+        scores: Scores = (1 - np.std(fractions, axis=0)) * 100
         return scores
 
 

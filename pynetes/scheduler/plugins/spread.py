@@ -98,9 +98,30 @@ class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
     wakes = frozenset({"node-add", "node-label", "node-taint", "node-delete", "pod-add", "pod-delete", "pod-label"})
 
+    def __init__(self, arguments: Obj | None = None) -> None:
+        given = arguments or {}
+        self.defaults: list[Obj] | None = None
+        if given.get("defaultingType") == "List" or given.get("defaultConstraints"):
+            self.defaults = given.get("defaultConstraints") or []
+
+    def _constraints(self, state: State, action: str) -> list[Constraint]:
+        """The pod's own constraints, or for a pod without any the defaults."""
+        if state.pod.spec.get("topologySpreadConstraints"):
+            return constraints_of(state.pod, action)
+        if self.defaults is None:
+            return default_constraints(state) if action == "ScheduleAnyway" else []
+        selector = _group_selector(state) if self.defaults else None
+        if selector is None:
+            return []
+        return [
+            Constraint(each["topologyKey"], each.get("maxSkew", 1), selector)
+            for each in self.defaults
+            if each.get("whenUnsatisfiable") == action
+        ]
+
     def filter(self, state: State) -> Sequence[Rejection]:
         nodes = state.nodes
-        constraints = constraints_of(state.pod, "DoNotSchedule")
+        constraints = self._constraints(state, "DoNotSchedule")
         if not constraints:
             return ()
         every_key = self._with_keys(state, constraints)
@@ -148,8 +169,8 @@ class PodTopologySpread(Plugin):
 
     def score(self, state: State, rows: Ints) -> Scores | None:
         nodes = state.nodes
-        own = bool(state.pod.spec.get("topologySpreadConstraints"))
-        constraints = constraints_of(state.pod, "ScheduleAnyway") if own else default_constraints(state)
+        own = bool(state.pod.spec.get("topologySpreadConstraints")) or self.defaults is not None
+        constraints = self._constraints(state, "ScheduleAnyway")
         if not constraints:
             return None
         usable = self._with_keys(state, constraints)[rows] if own else np.ones(len(rows), dtype=bool)

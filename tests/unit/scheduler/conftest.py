@@ -7,8 +7,8 @@ import pytest
 
 from pynetes.machinery.meta import Obj
 from pynetes.scheduler.framework import Cluster, State, Unschedulable, Verdict, run_filters, run_scores
-from pynetes.scheduler.plugins import default_plugins
 from pynetes.scheduler.podinfo import PodInfo, pod_info
+from pynetes.scheduler.profiles import DEFAULT_NAME, profiles
 from pynetes.scheduler.snapshot import Nodes
 
 
@@ -74,9 +74,14 @@ class World:
         )
         self.cluster = Cluster({name: objects.get(name, Listing()) for name in names.split()}, {})
         self.nodes = Nodes()
-        self.filters, self.scorers = default_plugins()
+        self.use({})
         for each in nodes:
             self.nodes.set_node(each)
+
+    def use(self, profile: Obj) -> None:
+        """Judge pods by this profile of a KubeSchedulerConfiguration."""
+        chosen = profiles({"profiles": [profile]})[DEFAULT_NAME]
+        self.filters, self.scorers = chosen.filters, chosen.scorers
 
     def put(self, info: PodInfo, on: str) -> PodInfo:
         info.pod["spec"]["nodeName"] = on
