@@ -127,6 +127,7 @@ def kubelet(cluster: Cluster, node: str) -> Unit:
             root_dir=cluster.node_path(node, "kubelet"),
             container_runtime_endpoint=f"unix://{cluster.containerd_socket(node)}",
             pod_logs_dir=cluster.node_path(node, "pod-logs"),
+            pod_manifest_path=cluster.node_path(node, "manifests"),
             cgroup_root=f"/pynetes/{cluster.name}/{node}",
             cluster_dns=cluster.network.dns,
             cluster_domain=cluster.domain,

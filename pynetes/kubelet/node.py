@@ -109,6 +109,7 @@ class NodeReporter:
 
     async def run(self) -> None:
         """For ever."""
+        self._events.event(self.reference, "Normal", "Starting", "Starting kubelet.")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_runtime())
             group.create_task(self._keep_status())
@@ -237,7 +238,6 @@ class NodeReporter:
             "status": self.make_status({}),
         }
         self.node = await self._client.create("nodes", node)
-        self._events.event(self.reference, "Normal", "Starting", "Starting kubelet.")
         self._tell_changes({}, node["status"])
 
     def _labels(self) -> dict[str, str]:
@@ -267,7 +267,11 @@ class NodeReporter:
             self.node = node
 
     def _tell_changes(self, old: Obj, new: Obj) -> None:
-        """An event for each condition that turned."""
+        """An event for each condition that turned, and for a machine that started anew."""
+        before, now = ((status.get("nodeInfo") or {}).get("bootID") for status in (old, new))
+        if before and before != now:
+            text = f"Node {self.options.node_name} has been rebooted, boot id: {now}"
+            self._events.event(self.reference, "Warning", "Rebooted", text)
         for reason in turned(old, new):
             text = f"Node {self.options.node_name} status is now: {reason}"
             self._events.event(self.reference, "Normal", reason, text)

@@ -235,6 +235,8 @@ def _details(facts: Facts, container: Obj, latest: Container | None) -> Obj:
         details["allocatedResources"] = resources["requests"]
     if latest is not None and latest.running:
         details["resources"] = {key: resources[key] for key in ("limits", "requests") if resources.get(key)}
+    if (container.get("lifecycle") or {}).get("stopSignal"):
+        details["stopSignal"] = container["lifecycle"]["stopSignal"]
     volume_mounts = []
     for mount in container.get("volumeMounts") or []:
         entry = {"name": mount["name"], "mountPath": mount["mountPath"]}

@@ -6,6 +6,8 @@ App containers end side by side; sidecars stay until the last of them has gone a
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 
@@ -36,6 +38,9 @@ class Stopper:
         if hook and grace > 0:
             await self._pre_stop(hook, described, container, grace)
         remaining = max(deadline - clock.monotonic(), MINIMUM_GRACE if grace >= MINIMUM_GRACE else grace)
+        name = (described.get("lifecycle") or {}).get("stopSignal")
+        if name and remaining > 0 and await self._stop_by_signal(container, name, remaining):
+            remaining = 0.0
         try:
             await self._node.runtime.stop_container(container.id, remaining)
         except CriError as error:
@@ -43,6 +48,20 @@ class Stopper:
                 event("Warning", "FailedKillPod", f"error killing pod: {error}")
                 raise
         await self.see_end(container)
+
+    async def _stop_by_signal(self, container: Container, name: str, seconds: float) -> bool:
+        """Send the signal that the spec asks for and wait (KEP-4960): runtimes before containerd 2.1 know of none."""
+        pid = await self._node.runtime.container_pid(container.id)
+        with contextlib.suppress(ProcessLookupError):
+            if not pid:
+                return False
+            process = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(process, signal_number(name))
+                await _end_of(process, seconds)
+            finally:
+                os.close(process)
+        return True
 
     async def see_end(self, container: Container) -> None:
         """Take the end of a container into the view."""
@@ -131,6 +150,24 @@ class Stopper:
         for sandbox in view.sandboxes:
             await self._node.runtime.remove_pod_sandbox(sandbox.id)
         view.sandboxes.clear()
+
+
+def signal_number(name: str) -> int:
+    """The number of a signal of a spec, such as SIGUSR1 or SIGRTMIN+3."""
+    if name.startswith(("SIGRTMIN", "SIGRTMAX")) and len(name) > len("SIGRTMIN"):
+        return signal.Signals[name[:8]] + int(name[8:])
+    return signal.Signals[name]
+
+
+async def _end_of(process: int, seconds: float) -> None:
+    """Until the process of a descriptor has ended, but no longer than `seconds`."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        with contextlib.suppress(TimeoutError):
+            await clock.wait_for(ended.wait(), seconds)
+    finally:
+        loop.remove_reader(process)
 
 
 async def settled(launcher: Launcher, container_id: str, sandbox_id: str) -> Container | None:

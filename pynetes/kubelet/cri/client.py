@@ -5,6 +5,7 @@ parent. Every method takes and returns the messages of `cri_pb2`; what a call me
 call raises `CriError`, whose text is the runtime's own: it ends up in events and statuses.
 """
 
+import json
 import math
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -151,6 +152,12 @@ class Cri:
         """The `ContainerStatus` of one container."""
         request = cri.ContainerStatusRequest(container_id=container_id)
         return (await self._call(RUNTIME + "ContainerStatus", request, cri.ContainerStatusResponse)).status
+
+    async def container_pid(self, container_id: str) -> int:
+        """The process of a running container on this machine; 0 if the runtime does not tell."""
+        request = cri.ContainerStatusRequest(container_id=container_id, verbose=True)
+        info = (await self._call(RUNTIME + "ContainerStatus", request, cri.ContainerStatusResponse)).info
+        return int(json.loads(info.get("info") or "{}").get("pid") or 0)
 
     async def update_container_resources(self, container_id: str, resources: Any) -> None:
         """Change a running container's `LinuxContainerResources`."""

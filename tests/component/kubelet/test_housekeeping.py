@@ -25,6 +25,15 @@ async def test_the_node_reports_itself(node: Node) -> None:
         "Ready": ("True", "KubeletReady"),
     }
     assert found["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
+    assert (await node.events("node-1"))[0] == ("Starting", "Starting kubelet.")
+    patch = {"status": {"nodeInfo": {"bootID": "before"}}}
+    await node.client.patch("nodes", "node-1", patch, type="strategic", subresource="status")
+    node.kubelet.node.poke()
+    text = f"Node node-1 has been rebooted, boot id: {status['nodeInfo']['bootID']}"
+    deadline = clock.monotonic() + 10
+    while ("Rebooted", text) not in await node.events("node-1"):
+        assert clock.monotonic() < deadline
+        await clock.sleep(0.1)
     assert any(BUSYBOX in image["names"] for image in status["images"])
     await clock.sleep(0.3)
     lease = await node.client.get("leases.coordination.k8s.io", "node-1", "kube-node-lease")

@@ -367,6 +367,21 @@ async def test_a_shorter_grace_period_overtakes_a_longer_one(node: Node) -> None
     assert clock.monotonic() - began < 5
 
 
+async def test_the_signal_that_stops_may_be_another(node: Node) -> None:
+    script = "trap 'exit 7' USR1; trap 'exit 8' TERM; while true; do sleep 0.05; done"
+    lifecycle = {"stopSignal": "SIGUSR1"}
+    pod = make_pod("signal", "sh", "-c", script, container={"lifecycle": lifecycle}, os={"name": "linux"})
+    pod["metadata"]["finalizers"] = ["example.com/look"]
+    await node.create(pod)
+    pod = await node.wait("signal", is_ready)
+    assert pod["status"]["containerStatuses"][0]["stopSignal"] == "SIGUSR1"
+    await node.client.delete("pods", "signal", "default")
+    pod = await node.wait("signal", lambda pod: "terminated" in state(pod))
+    assert state(pod)["terminated"]["exitCode"] == 7
+    await node.client.patch("pods", "signal", {"metadata": {"finalizers": None}}, "default")
+    await node.delete("signal")
+
+
 async def test_termination_messages(node: Node) -> None:
     await node.create(make_pod("message", "sh", "-c", "echo -n bye > /dev/termination-log", restartPolicy="Never"))
     container = {"terminationMessagePolicy": "FallbackToLogsOnError"}

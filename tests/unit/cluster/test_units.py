@@ -19,7 +19,14 @@ def test_a_node_has_three_processes_and_each_is_its_own(cluster: Cluster) -> Non
     assert [name for name, unit in found.items() if not unit.node] == ["apiserver", "controller-manager", "scheduler"]
     one, two = (set(found[f"kubelet-node-{number}"].arguments) for number in (1, 2))
     shared = {argument.partition("=")[0] for argument in one & two}
-    for flag in ("--root-dir", "--container-runtime-endpoint", "--pod-logs-dir", "--cgroup-root", "--node-ip"):
+    for flag in (
+        "--root-dir",
+        "--container-runtime-endpoint",
+        "--pod-logs-dir",
+        "--pod-manifest-path",
+        "--cgroup-root",
+        "--node-ip",
+    ):
         assert flag not in shared
 
 

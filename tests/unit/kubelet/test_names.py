@@ -138,3 +138,14 @@ def test_the_hosts_file() -> None:
         "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
         "10.1.0.5\th.s.ns.svc.c.local\th\n\n# Entries added by HostAliases.\n192.0.2.9\ta\tb\n"
     )
+
+
+def test_signals() -> None:
+    import signal
+
+    from pynetes.kubelet.stopper import signal_number
+
+    assert signal_number("SIGUSR1") == signal.SIGUSR1
+    assert signal_number("SIGRTMIN") == signal.SIGRTMIN
+    assert signal_number("SIGRTMIN+3") == signal.SIGRTMIN + 3
+    assert signal_number("SIGRTMAX-2") == signal.SIGRTMAX - 2
