@@ -5,8 +5,10 @@ service account if `--use-service-account-credentials` says so.
 """
 
 import asyncio
+import json
 import logging
 import socket
+import sys
 from collections.abc import Sequence
 
 from pynetes.client.client import Client
@@ -143,5 +145,9 @@ async def _work(client: Client, options: Options) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     options = parse(arguments)
+    if unknown := options.unknown(kind.name for kind in CONTROLLERS):
+        for name in unknown:
+            print(f"{json.dumps(name)} is not in the list of known controllers", file=sys.stderr)
+        return 1
     logs.setup(options.verbosity)
     return run_until_stopped(lambda stop: run(options, stop))

@@ -1,7 +1,7 @@
 """The controller manager's settings, with upstream's flag names."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pynetes.machinery import clock
@@ -55,9 +55,73 @@ class Options:
 
     def enabled(self, name: str) -> bool:
         """Whether `--controllers` chooses the controller: `-name` excludes, `name` or `*` includes."""
-        if f"-{name}" in self.controllers:
-            return False
-        return name in self.controllers or "*" in self.controllers
+        chosen = {_by_full_name(text) for text in self.controllers}
+        return f"-{name}" not in chosen and not chosen.isdisjoint((name, "*"))
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """What `--controllers` names that none of `names` is."""
+        known = {"*", *names, *ELSEWHERE}
+        return [text for text in self.controllers if _by_full_name(text).removeprefix("-") not in known]
+
+
+# The names before v1.27, which upstream still takes.
+OLD_NAMES = {
+    "bootstrapsigner": "bootstrap-signer-controller",
+    "clusterrole-aggregation": "clusterrole-aggregation-controller",
+    "cronjob": "cronjob-controller",
+    "csrapproving": "certificatesigningrequest-approving-controller",
+    "csrcleaner": "certificatesigningrequest-cleaner-controller",
+    "csrsigning": "certificatesigningrequest-signing-controller",
+    "daemonset": "daemonset-controller",
+    "deployment": "deployment-controller",
+    "disruption": "disruption-controller",
+    "endpoint": "endpoints-controller",
+    "endpointslice": "endpointslice-controller",
+    "endpointslicemirroring": "endpointslice-mirroring-controller",
+    "ephemeral-volume": "ephemeral-volume-controller",
+    "garbagecollector": "garbage-collector-controller",
+    "horizontalpodautoscaling": "horizontal-pod-autoscaler-controller",
+    "job": "job-controller",
+    "namespace": "namespace-controller",
+    "nodeipam": "node-ipam-controller",
+    "nodelifecycle": "node-lifecycle-controller",
+    "attachdetach": "persistentvolume-attach-detach-controller",
+    "persistentvolume-binder": "persistentvolume-binder-controller",
+    "persistentvolume-expander": "persistentvolume-expander-controller",
+    "podgc": "pod-garbage-collector-controller",
+    "pv-protection": "persistentvolume-protection-controller",
+    "pvc-protection": "persistentvolumeclaim-protection-controller",
+    "replicaset": "replicaset-controller",
+    "replicationcontroller": "replicationcontroller-controller",
+    "resourcequota": "resourcequota-controller",
+    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
+    "route": "node-route-controller",
+    "service": "service-lb-controller",
+    "serviceaccount": "serviceaccount-controller",
+    "serviceaccount-token": "serviceaccount-token-controller",
+    "statefulset": "statefulset-controller",
+    "tokencleaner": "token-cleaner-controller",
+    "ttl": "ttl-controller",
+    "ttl-after-finished": "ttl-after-finished-controller",
+}
+
+# Upstream's controllers whose work is done elsewhere here, or not at all: to name them is no mistake.
+ELSEWHERE = frozenset(
+    (
+        "bootstrap-signer-controller",
+        "token-cleaner-controller",
+        "node-route-controller",
+        "service-lb-controller",
+        "persistentvolume-attach-detach-controller",
+        "persistentvolume-expander-controller",
+    )
+)
+
+
+def _by_full_name(text: str) -> str:
+    """An entry of `--controllers` with the controller's name as it is today."""
+    sign, name = ("-", text[1:]) if text.startswith("-") else ("", text)
+    return sign + OLD_NAMES.get(name, name)
 
 
 def _gate(text: str) -> tuple[str, bool]:

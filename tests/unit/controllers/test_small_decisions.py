@@ -16,6 +16,7 @@ from pynetes.controllers.clusterrole_aggregation import aggregate
 from pynetes.controllers.cron_schedule import parse
 from pynetes.controllers.namespace import Progress, conditions
 from pynetes.controllers.node_ttl import next_step
+from pynetes.controllers.options import Options
 from pynetes.controllers.service_cidrs import may_go
 from pynetes.controllers.service_pods import find_port
 from pynetes.controllers.status import compact, with_condition
@@ -303,3 +304,11 @@ def test_a_disruption_that_did_not_happen_is_taken_back_after_two_minutes() -> N
     assert disruption.seconds_until_stale(told(500, "TerminationByKubelet"), NOW) is None
     assert disruption.seconds_until_stale(told(500, phase="Failed"), NOW) is None
     assert disruption.seconds_until_stale({"metadata": {}}, NOW) is None
+
+
+def test_controllers_are_chosen_by_their_names_of_today_and_of_old() -> None:
+    chosen = Options(controllers=["deployment", "replicaset-controller"])
+    assert [chosen.enabled(f"{name}-controller") for name in ("deployment", "replicaset", "job")] == [True, True, False]
+    all_but = Options(controllers=["*", "-podgc"])
+    assert (all_but.enabled("job-controller"), all_but.enabled("pod-garbage-collector-controller")) == (True, False)
+    assert Options(controllers=["*", "-jobs", "route"]).unknown(["job-controller"]) == ["-jobs"]
