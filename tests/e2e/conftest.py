@@ -176,6 +176,12 @@ def any_kubectl(cluster: Cluster, request: pytest.FixtureRequest) -> Cluster:
     return cluster
 
 
+@pytest.fixture
+def k(any_kubectl: Cluster) -> Cluster:
+    """The same, by the short name that tests of kubectl use on every line."""
+    return any_kubectl
+
+
 def container(name: str = "c", command: str = "sleep 3600", **more: Any) -> dict[str, Any]:
     return {"name": name, "image": BUSYBOX, "command": ["/bin/sh", "-c", command], **more}
 
