@@ -13,6 +13,7 @@ from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import Request
 from pynetes.machinery import decode_errors, errors, scheme, wire
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.resources import ResourceType
 
 _SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 
@@ -39,11 +40,26 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context, repeated: list[
         ) from error
     if not isinstance(obj, dict):
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {rt.kind})")
-    check_kind(obj, rt.api_version, rt.kind)
+    _check_custom(obj, rt)
     faults = decode_errors.strict_errors(schema, raw) if ctx.field_validation != "Ignore" else []
     _judge(repeated, faults, f'{rt.kind} in version "{rt.version}" cannot be handled as a {rt.kind}', ctx)
     resource.strategy.receive(obj)
     return obj
+
+
+def _check_custom(obj: Obj, rt: ResourceType) -> None:
+    """A custom object says what it is; that its kind is wrong is a fault of the object, not of its form."""
+    kind, version = obj.get("kind"), obj.get("apiVersion") or ""
+    if not isinstance(kind, str) or not kind:
+        raise errors.bad_request("Object 'Kind' is missing in 'unstructured object has no kind'")
+    if version != rt.api_version:
+        raise errors.bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({rt.api_version})"
+        )
+    if kind != rt.kind:
+        metadata = obj.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        raise errors.invalid(rt.group, kind, name, [errors.invalid_value("kind", kind, f"must be {rt.kind}")])
 
 
 def _judge(repeated: list[str], unknown: list[str], what: str, ctx: Context) -> None:

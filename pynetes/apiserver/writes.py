@@ -355,7 +355,7 @@ def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
     if version == "0":
         if not resource.strategy.allow_unconditional_update:
             finding = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(resource, name, [finding])
+            raise errors.invalid(rt.group, rt.plural, name, [finding])  # upstream too says the resource here
         metadata["resourceVersion"] = current
     elif not version.isdigit():
         detail = f"strconv.ParseUint: parsing {errors.quote(version)}: invalid syntax"

@@ -132,7 +132,7 @@ class MutatingAdmissionWebhook(_Webhooks):
                 if seen is not None and (not again or seen == attributes.obj):
                     continue
             response = await self._call(attributes, webhook, rt, server)
-            if response is not None and response.get("patch") and attributes.obj is not None:
+            if response is not None and response.get("patch"):
                 self._patch(attributes, server, webhook, rt, response)
             if attributes.obj is not None:
                 attributes.webhook_outcomes[key] = meta.deep_copy(attributes.obj)
@@ -140,18 +140,28 @@ class MutatingAdmissionWebhook(_Webhooks):
     def _patch(
         self, attributes: Attributes, server: "ApiServer", webhook: Webhook, rt: ResourceType, response: Obj
     ) -> None:
-        assert attributes.obj is not None
         name = webhook["name"]
         if response.get("patchType") != "JSONPatch":
-            raise errors.internal(f"webhook {quote(name)} returned response with patch but not patchType")
-        before = attributes.obj
+            said = f"unsupported patch type {quote(str(response.get('patchType')))}"
+            raise errors.internal(f"failed calling webhook {quote(name)}: {said}")
         try:
             operations: Any = wire.decode(base64.b64decode(response["patch"]))
+            if not operations:
+                return
+            if attributes.obj is None:
+                what = "attempted to modify the object, which is not supported for this operation"
+                raise errors.internal(f"admission webhook {quote(name)} {what}")
+            before = attributes.obj
             patched = json_patch.apply(_in_version(before, attributes, rt), operations)
             target = scheme.definition_of(rt.api_version, rt.kind) if not attributes.subresource else None
             if target is not None:
                 patched = scheme.decode(rt, wire.encode(patched))
-        except (ValueError, binascii.Error, msgspec.DecodeError, StatusError) as error:
+        except StatusError as error:
+            if error.code == 500:
+                raise
+            said = str(error.__cause__ if isinstance(error.__cause__, json_patch.PatchError) else error)
+            raise errors.internal(said) from None
+        except (ValueError, binascii.Error, msgspec.DecodeError) as error:
             raise errors.internal(str(error)) from None
         after = _in_version(patched, attributes, attributes.rt)
         if not attributes.subresource:

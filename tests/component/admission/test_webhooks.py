@@ -219,6 +219,44 @@ async def test_a_webhook_that_fails_refuses_or_is_ignored_as_its_policy_says(
     assert (await admin("POST", maps(namespace), config())).status == 201
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            patch({"op": "remove", "path": "/nothing"}),
+            "error in remove for path: '/nothing': Unable to remove nonexistent key: nothing: missing value",
+        ),
+        (patch({"op": "test", "path": "/data/x", "value": "other"}), "testing value /data/x failed: test failed"),
+        (
+            lambda request: {"uid": request["uid"], "allowed": True, "patch": "e30=", "patchType": "Merge"},
+            'failed calling webhook "broken.example.com": unsupported patch type "Merge"',
+        ),
+        (
+            lambda request: {"uid": request["uid"], "allowed": True, "patch": "e30="},
+            'failed calling webhook "broken.example.com": received invalid webhook response: '
+            "webhook returned response.patch but not response.patchType",
+        ),
+    ],
+)
+async def test_a_patch_that_cannot_be_applied_refuses_the_write(
+    admin: Rest, install: Any, namespace: str, answer: Any, said: str
+) -> None:
+    await install("mutating", "broken", answer)
+    refused = await admin("POST", maps(namespace), config(x="y"))
+    assert (refused.status, refused.message) == (500, f"Internal error occurred: {said}")
+
+
+async def test_a_webhook_cannot_change_what_is_deleted(admin: Rest, install: Any, namespace: str) -> None:
+    await admin.make(maps(namespace), config("gone"))
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["DELETE"]}
+    await install("mutating", "late", patch({"op": "add", "path": "/data", "value": {}}), rules=[rule])
+    refused = await admin("DELETE", f"{maps(namespace)}/gone")
+    assert refused.message == (
+        'Internal error occurred: admission webhook "late.example.com" attempted to modify the object, '
+        "which is not supported for this operation"
+    )
+
+
 async def test_a_webhook_nobody_vouches_for_or_listens_at_fails(
     admin: Rest, hooks: Hooks, install: Any, namespace: str
 ) -> None:

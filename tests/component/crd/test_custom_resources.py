@@ -76,6 +76,23 @@ async def test_rules_are_checked_against_the_schema_they_stand_in(http: Http) ->
 # Objects.
 
 
+async def test_an_object_says_what_it_is(http: Http) -> None:
+    kind = await Kind(http).establish()
+    whole = kind.object()
+
+    async def said(**other: Any) -> tuple[int, str]:
+        body = {field: value for field, value in {**whole, **other}.items() if value is not None}
+        answer = await http("POST", kind.path(), body)
+        return answer.status, answer.json["message"]
+
+    wrong = f'Foo.{kind.group} "a" is invalid: kind: Invalid value: "Foo": must be CronTab'
+    assert await said(kind="Foo") == (422, wrong)
+    assert await said(kind=None) == (400, "Object 'Kind' is missing in 'unstructured object has no kind'")
+    for other in ("", f"{kind.group}/v9"):
+        message = f"the API version in the data ({other}) does not match the expected API version ({kind.group}/v1)"
+        assert await said(apiVersion=other) == (400, message)
+
+
 async def test_an_object_is_defaulted_and_pruned(http: Http) -> None:
     kind = await Kind(http).establish()
     answer = await kind.create(extra=1, any={"kept": {"deep": 1}}, note=None, color=None)
@@ -93,7 +110,8 @@ async def test_strict_validation_refuses_unknown_and_repeated_fields(http: Http)
     assert answer.message == (
         'CronTab in version "v1" cannot be handled as a CronTab: strict decoding error: unknown field "spec.extra"'
     )
-    raw = b'{"metadata":{"name":"a"},"spec":{"size":1,"size":2}}'
+    head = f'"apiVersion":"{kind.group}/v1","kind":"CronTab","metadata":{{"name":"a"}}'
+    raw = ("{" + head + ',"spec":{"size":1,"size":2}}').encode()
     answer = await http("POST", kind.path() + "?fieldValidation=Strict", raw)
     assert 'duplicate field "spec.size"' in answer.message
 
