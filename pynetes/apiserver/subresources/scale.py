@@ -6,13 +6,14 @@ Where the number stands is in the kind's `ScaleSpec`, as in a custom resource's 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pynetes.apis import printing
 from pynetes.apis.registry import strategy_for
 from pynetes.apis.strategy import ScaleSpec, Strategy
-from pynetes.apiserver import bodies, negotiate, parameters, patch, writes
+from pynetes.apiserver import bodies, negotiate, parameters, patch, present, writes
 from pynetes.apiserver.registry import Resource
 from pynetes.apiserver.request import Request, Response
 from pynetes.apiserver.subresources import ANY, subresource
-from pynetes.machinery import errors, selectors, wire
+from pynetes.machinery import errors, meta, selectors, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import fieldset, managers
 from pynetes.machinery.patches.fieldset import FieldSet
@@ -22,7 +23,24 @@ if TYPE_CHECKING:
     from pynetes.apiserver.main import ApiServer
 
 SCALE = ResourceType("autoscaling", "v1", "scales", "Scale", "scale", namespaced=True)
-_AS_SCALE = Resource(SCALE, Strategy(SCALE), SCALE)
+
+
+class ScaleStrategy(Strategy):
+    """What a table says of a Scale."""
+
+    columns = (
+        printing.NAME,
+        printing.column("Desired", "integer", "How many replicas there shall be."),
+        printing.column("Available", "integer", "How many replicas there are."),
+        printing.AGE,
+    )
+
+    def row(self, obj: Obj) -> list[Any]:
+        counts = (part.get("replicas") or 0 for part in (printing.spec(obj), printing.status(obj)))
+        return [meta.name(obj), *counts, printing.age(obj)]
+
+
+_AS_SCALE = Resource(SCALE, ScaleStrategy(SCALE), SCALE)
 SCALED = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
 
 
@@ -80,7 +98,7 @@ async def handle(request: Request, server: "ApiServer", rt: ResourceType, namesp
         obj = registry.get(rt, namespace, name)
         if obj is None:
             raise writes.not_found(resource, name)
-        return negotiate.object_response(request, scale_of(obj, spec))
+        return _answer(request, scale_of(obj, spec))
     if info.verb == "update":
         ctx = parameters.context(request, "UpdateOptions")
         sent = bodies.decode_as(negotiate.body_json(request, "Scale"), SCALE, "autoscaling/v1", "Scale", ctx)
@@ -116,7 +134,7 @@ async def handle(request: Request, server: "ApiServer", rt: ResourceType, namesp
         retry=info.verb == "patch",
         applied=applied,
     )
-    return negotiate.object_response(request, scale_of(wire.decode(written.value), spec))
+    return _answer(request, scale_of(wire.decode(written.value), spec))
 
 
 _REPLICAS_OF_SCALE = fieldset.of_paths(("f:spec", "f:replicas"))
@@ -156,6 +174,14 @@ def _managers_of_parent(obj: Obj, scale: Obj, spec: ScaleSpec) -> list[Obj]:
         fields = fieldset.union(before.fields, replicas) if before else replicas
         result[who] = replace(what, fields=fields, api_version=obj["apiVersion"])
     return managers.encode(result)
+
+
+def _answer(request: Request, scale: Obj) -> Response:
+    form = negotiate.accepted(request)
+    include = present.include_policy(request.param("includeObject")) if form.transform == "Table" else "Metadata"
+    pretty = negotiate.wants_pretty(request)
+    body = present.one(_AS_SCALE, wire.encode(scale), form, pretty=pretty, include=include)
+    return Response(200, {"Content-Type": form.content_type}, body)
 
 
 def _replace(sent: Obj) -> writes.Change:

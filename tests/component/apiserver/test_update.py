@@ -240,6 +240,13 @@ async def test_applying_a_scale_that_agrees_shares_the_replicas(http: Http, name
     assert answer.message == 'Apply failed with 1 conflict: conflict with "owner": .spec.replicas'
 
 
+async def test_a_scale_as_a_table_says_what_is_wanted_and_what_is_there(http: Http, namespace: str) -> None:
+    path = await scale_of(http, namespace)
+    table = (await http("GET", f"{path}/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["web", 3, 0]
+
+
 async def test_an_apply_that_creates_must_name_the_object(http: Http, configmaps: str) -> None:
     answer = await http.patch(f"{configmaps}/x?fieldManager=m", {"apiVersion": "v1", "kind": "ConfigMap"}, "apply")
     assert answer.status == 400
