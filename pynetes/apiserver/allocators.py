@@ -482,6 +482,23 @@ def _release_all(tx: Transaction, service: Obj) -> None:
         tx.released.append(_port_releaser(tx.registry, ports))
 
 
+@on_write("ipaddresses.networking.k8s.io")
+async def addresses(
+    registry: Registry, operation: Operation, new: Obj | None, old: Obj | None, ctx: Context
+) -> Finish | None:
+    """An address that a service has stays taken, also when somebody deletes its object: it is made again."""
+    if new is not None or old is None or ctx.dry_run:
+        return None
+    address, parent = meta.name(old), (old.get("spec") or {}).get("parentRef") or {}
+
+    async def finish(done: bool) -> None:
+        service = registry.get(SERVICES, parent.get("namespace"), parent.get("name") or "") if done else None
+        if service is not None and address in (service["spec"].get("clusterIPs") or []):
+            await _take_address(Transaction(registry, _internal_ctx()), address, service)
+
+    return finish
+
+
 async def repair(registry: Registry) -> None:
     """Make the allocations agree with the services there are: a server may have died between the two."""
     wanted: dict[str, Obj] = {}

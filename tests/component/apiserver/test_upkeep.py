@@ -71,3 +71,30 @@ async def test_an_advertised_address_becomes_the_endpoint_of_the_service() -> No
         assert subset["ports"] == [{"name": "https", "port": server.server.port, "protocol": "TCP"}]
         found = await client.get("endpointslices.discovery.k8s.io", "kubernetes", "default")
         assert found["endpoints"][0]["addresses"] == ["192.0.2.7"]
+
+
+async def test_an_address_that_a_service_has_comes_back_and_others_do_not() -> None:
+    async with running_apiserver() as server:
+        client = server.client()
+        kubernetes = await client.get("services", "kubernetes", "default")
+        taken = kubernetes["spec"]["clusterIP"]
+        before = await client.get("ipaddresses", taken)
+        await client.delete("ipaddresses", taken)
+        after = await client.get("ipaddresses", taken)
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        assert after["spec"] == before["spec"]
+
+        service = await client.create(
+            "services", {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}, "default"
+        )
+        address = service["spec"]["clusterIP"]
+        assert await client.get("ipaddresses", address)
+        await client.delete("services", "a", "default")
+        await _until_missing_address(server, address)
+
+
+async def _until_missing_address(server: RunningApiServer, address: str) -> None:
+    client = server.client()
+    async with asyncio.timeout(5):
+        while any(each["metadata"]["name"] == address for each in (await client.list("ipaddresses")).items):
+            await asyncio.sleep(0.02)
