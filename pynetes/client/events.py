@@ -104,10 +104,15 @@ class _Memory(OrderedDict[Any, Any]):
 
 
 class EventRecorder:
-    """Speaks for one component (on one host, if it belongs to one)."""
+    """Speaks for one component (on one host, if it belongs to one).
 
-    def __init__(self, client: Client, component: str, host: str = "") -> None:
+    With an `instance` it speaks as clients of events.k8s.io/v1 do (KEP-383): every event names an action and the moment
+    it happened, and what happens again becomes a series.
+    """
+
+    def __init__(self, client: Client, component: str, host: str = "", *, instance: str = "") -> None:
         self._client = client
+        self._instance = instance
         self._component = component
         self._host = host
         self._buckets = _Memory()
@@ -190,6 +195,15 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+        if self._instance:
+            event |= {
+                "source": {},
+                "firstTimestamp": None,
+                "lastTimestamp": None,
+                "eventTime": clock.micro_timestamp(),
+                "reportingInstance": self._instance,
+            }
+            del event["count"]
         if action:
             event["action"] = action
         if related is not None:
@@ -214,7 +228,13 @@ class EventRecorder:
     async def _send(self, event: Obj, distinct: Any) -> None:
         known: _Logged | None = self._logged.get(distinct)
         if known is not None:
-            patch = {"count": known.count + 1, "lastTimestamp": event["lastTimestamp"], "message": event["message"]}
+            patch: Obj = {
+                "count": known.count + 1,
+                "lastTimestamp": event["lastTimestamp"],
+                "message": event["message"],
+            }
+            if self._instance:
+                patch = {"series": {"count": known.count + 1, "lastObservedTime": event["eventTime"]}}
             try:
                 await self._client.patch("events", known.name, patch, known.namespace, type="strategic")
             except StatusError as error:

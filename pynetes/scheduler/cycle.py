@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Scheduler:
     def __init__(
         self,
         client: Client,
-        events: EventRecorder,
+        events: Mapping[str, EventRecorder],
         nodes: Nodes,
         queue: SchedulingQueue,
         cluster: Cluster,
@@ -111,21 +111,14 @@ class Scheduler:
         task.add_done_callback(self._bindings.discard)
 
     def _profile(self, pod: PodInfo) -> Profile:
-        return self.profiles[pod.spec.get("schedulerName") or DEFAULT_NAME]
+        return self.profiles[_scheduler_of(pod)]
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
     def _decide(self, state: State) -> tuple[Verdict, str | None]:
         """The best node for the pod, or None; nominated pods of at least its priority count as if they were there."""
         profile = self._profile(state.pod)
-        guests = [
-            (pod, node)
-            for pod, node in self.nominated.values()
-            if pod.priority >= state.pod.priority and pod.uid != state.pod.uid and pod.uid not in self.assumed
-        ]
-        for pod, node in guests:
-            self.nodes.add_pod(pod, node)
-        try:
+        with self._guests(state.pod):
             verdict = run_filters(state, profile.filters)
             rows = np.flatnonzero(verdict.feasible)
             if not len(rows):
@@ -138,9 +131,22 @@ class Scheduler:
             scores = run_scores(state, profile.scorers, rows)
             best = rows[scores == scores.max()]
             return verdict, self.nodes.names[random.choice(best)]
+
+    @contextlib.contextmanager
+    def _guests(self, pod: PodInfo) -> Iterator[None]:
+        """Nominated pods that matter as much as `pod` count as if they were on their nodes."""
+        guests = [
+            (other, node)
+            for other, node in self.nominated.values()
+            if other.priority >= pod.priority and other.uid != pod.uid and other.uid not in self.assumed
+        ]
+        for other, node in guests:
+            self.nodes.add_pod(other, node)
+        try:
+            yield
         finally:
-            for pod, node in guests:
-                self.nodes.remove_pod(pod, node)
+            for other, node in guests:
+                self.nodes.remove_pod(other, node)
 
     # -- binding ----------------------------------------------------------------------------------------------------
 
@@ -186,7 +192,8 @@ class Scheduler:
                 await self._report(pod, "SchedulerError", f"running {step}: {error}")
             return
         self.queue.done(pod.uid)
-        self.events.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+        text = f"Successfully assigned {pod.key} to {node}"
+        self._event(pod, pod, "Normal", "Scheduled", text, "Binding")
 
     # -- failing ----------------------------------------------------------------------------------------------------
 
@@ -202,13 +209,19 @@ class Scheduler:
 
     async def _report(self, pod: PodInfo, reason: str, message: str) -> None:
         """Tell in an event and in the pod's status why it has no node."""
-        self.events.event(pod.pod, "Warning", "FailedScheduling", message)
+        self._event(pod, pod, "Warning", "FailedScheduling", message, "Scheduling")
         before = meta.get_condition(pod.pod, "PodScheduled") or {}
         if (before.get("reason"), before.get("message")) == (reason, message):
             return
         draft: Obj = {"status": {"conditions": [dict(before)] if before else []}}
         meta.set_condition(draft, "PodScheduled", "False", reason, message)
         await self._patch_status(pod, draft)
+
+    def _event(
+        self, pod: PodInfo, of: PodInfo, type: str, reason: str, message: str, action: str, related: Obj | None = None
+    ) -> None:
+        """Tell of something that the attempt to schedule `pod` did."""
+        self.events[_scheduler_of(pod)].event(of.pod, type, reason, message, action=action, related=related)
 
     async def _patch_status(self, pod: PodInfo, patch: Obj) -> None:
         """Change the pod's status, unless the pod has been replaced or is gone."""
@@ -232,7 +245,8 @@ class Scheduler:
         profile = self._profile(pod)
         if not profile.preempts:
             return preemption.Preemption(None)
-        return preemption.preempt(state, verdict, profile.filters)
+        with self._guests(pod):
+            return preemption.preempt(state, verdict, profile.filters)
 
     def _nominated_node(self, pod: PodInfo) -> str:
         nominated = self.nominated.get(pod.uid)
@@ -258,10 +272,16 @@ class Scheduler:
             except StatusError as error:
                 if error.code not in (404, 409):
                     raise
-            self.events.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+            text = f"Preempted by pod {pod.uid} on node {node}"
+            self._event(pod, victim, "Normal", "Preempted", text, "Preempting", related=pod.pod)
         for uid, (other, other_node) in list(self.nominated.items()):
             if other_node == node and other.priority < pod.priority:
                 del self.nominated[uid]
                 await self._patch_status(other, {"status": {"nominatedNodeName": None}})
                 self.queue.happened("pod-delete")
         await self._patch_status(pod, {"status": {"nominatedNodeName": node}})
+
+
+def _scheduler_of(pod: PodInfo) -> str:
+    name: str = pod.spec.get("schedulerName") or DEFAULT_NAME
+    return name

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 from collections.abc import Sequence
 
 from pynetes.client.client import Client
@@ -31,7 +32,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     kubeconfig = options.kubeconfig or (config.get("clientConnection") or {}).get("kubeconfig")
     async with Client.from_kubeconfig(kubeconfig, user_agent="kube-scheduler") as client:
         factory = InformerFactory(client)
-        events = EventRecorder(client, next(iter(chosen)))
+        host = socket.gethostname()
+        events = {name: EventRecorder(client, name, instance=f"{name}-{host}") for name in chosen}
         view = cluster_view(factory)
         binder = VolumeBinder(client, factory)
         scheduler = Scheduler(client, events, Nodes(), queue_of(config), view, chosen, binder)
@@ -54,13 +56,18 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             await until(stop, factory.run(), work())
 
         await until(stop, run_all())
-        await events.flush()
+        for recorder in events.values():
+            await recorder.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run; returns the exit code."""
     options = scheduler_options.parse(arguments)
-    return run_until_stopped(lambda stop: run(options, stop))
+    try:
+        return run_until_stopped(lambda stop: run(options, stop))
+    except profiles.BadConfiguration as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def main_alone() -> int:

@@ -38,7 +38,10 @@ class Profile:
 
 def load(path: str) -> Obj:
     """The configuration in a file."""
-    config: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        config: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadConfiguration(f"{path}: {error}") from error
     if not isinstance(config, dict) or (config.get("apiVersion"), config.get("kind")) != (API_VERSION, KIND):
         raise BadConfiguration(f"{path}: expected a {KIND} of {API_VERSION}")
     return config

@@ -256,6 +256,21 @@ async def test_the_same_event_again_is_counted(client: Client) -> None:
     assert meta.name(event).startswith("a.")
 
 
+async def test_an_instance_tells_of_a_series(client: Client) -> None:
+    recorder = EventRecorder(client, "tester", instance="tester-h")
+    subject = await client.create("configmaps", config("a"), "default")
+    for _ in range(3):
+        recorder.event(subject, "Normal", "Tested", "it works", action="Testing")
+    await recorder.flush()
+    (event,) = (await client.list("events", "default")).items
+    assert (event["reportingComponent"], event["reportingInstance"], event["action"]) == (
+        "tester",
+        "tester-h",
+        "Testing",
+    )
+    assert event["series"]["count"] == 3 and event["eventTime"] and "count" not in event
+
+
 async def test_many_similar_events_are_combined(client: Client) -> None:
     recorder = EventRecorder(client, "tester")
     subject = await client.create("configmaps", config("a"), "default")

@@ -32,6 +32,8 @@ async def test_why_a_pod_fits_nowhere_stands_in_its_status_and_in_an_event(world
 
     event = await world.until("", wanted, "events")
     assert (event["type"], event["message"]) == ("Warning", message)
+    assert (event["reportingComponent"], event["action"]) == ("default-scheduler", "Scheduling")
+    assert event["reportingInstance"].startswith("default-scheduler-") and event["eventTime"]
 
 
 async def test_a_binding_that_is_refused_is_the_schedulers_error(world: World) -> None:
@@ -132,3 +134,16 @@ async def test_a_provisioner_that_gives_up_sends_the_pod_elsewhere(world: World)
     assert await world.refused("p", "SchedulerError") == (
         'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "data"'
     )
+
+
+async def test_who_preempts_leaves_alone_what_is_cleared_for_its_equals(world: World) -> None:
+    await _preempting(world, terminationGracePeriodSeconds=600)
+    await world.until("important", lambda pod: pod["status"].get("nominatedNodeName"))
+    await world.pod("equal", cpu="1", priorityClassName="high", nodeSelector={"here": "yes"})
+    await world.client.patch("nodes", "one", {"metadata": {"labels": {"here": "yes"}}})
+    await world.until("equal", lambda pod: "Insufficient cpu" in _why(pod))
+    assert "nominatedNodeName" not in (await world.client.get("pods", "equal", "default"))["status"]
+
+
+def _why(pod: Obj) -> str:
+    return (meta.get_condition(pod, "PodScheduled") or {}).get("message", "")
