@@ -6,6 +6,7 @@ server takes). v3 gets it as it is. Both get the kind's list, and apiVersion, ki
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pynetes.machinery import definitions
@@ -14,12 +15,6 @@ from pynetes.machinery.resources import ResourceType
 Json = dict[str, Any]
 
 _META = f"{definitions.REF_PREFIX}io.k8s.apimachinery.pkg.apis.meta.v1"
-_API_VERSION = (
-    "APIVersion defines the versioned schema of this representation of an object."
-    " Servers should convert recognized schemas to the latest internal value."
-)
-_KIND = "Kind is a string value representing the REST resource this object represents. Cannot be updated. In CamelCase."
-
 _V2_DROPPED = {"allOf", "anyOf", "oneOf", "not", "nullable", "x-kubernetes-validations", "example", "externalDocs"}
 
 
@@ -44,9 +39,9 @@ def _definitions(rt: ResourceType, schema: Json | None) -> dict[str, Json]:
     gvk = {"group": rt.group, "version": rt.version}
     made: Json = dict(schema) if schema is not None else {"type": "object"}
     if schema is not None and not made.get("x-kubernetes-preserve-unknown-fields"):
-        made["properties"] = dict(made.get("properties") or {}) | _OBJECT_FIELDS
+        made["properties"] = dict(made.get("properties") or {}) | _object_fields()
     elif schema is not None and made.get("properties"):
-        made["properties"] = dict(made["properties"]) | _OBJECT_FIELDS
+        made["properties"] = dict(made["properties"]) | _object_fields()
     made["x-kubernetes-group-version-kind"] = [gvk | {"kind": rt.kind}]
     return {
         name: made,
@@ -55,25 +50,36 @@ def _definitions(rt: ResourceType, schema: Json | None) -> dict[str, Json]:
             "type": "object",
             "required": ["items"],
             "properties": {
-                "apiVersion": {"description": _API_VERSION, "type": "string"},
+                "apiVersion": _object_fields()["apiVersion"],
                 "items": {
-                    "description": f"List of {rt.plural}.",
+                    "description": f"List of {rt.plural}.{_list_words()['items']}",
                     "type": "array",
                     "items": {"$ref": f"{definitions.REF_PREFIX}{name}"},
                 },
-                "kind": {"description": _KIND, "type": "string"},
-                "metadata": {"description": "Standard list metadata.", "$ref": f"{_META}.ListMeta"},
+                "kind": _object_fields()["kind"],
+                "metadata": {"description": _list_words()["metadata"], "$ref": f"{_META}.ListMeta"},
             },
             "x-kubernetes-group-version-kind": [gvk | {"kind": rt.list_kind}],
         },
     }
 
 
-_OBJECT_FIELDS: dict[str, Json] = {
-    "apiVersion": {"description": _API_VERSION, "type": "string"},
-    "kind": {"description": _KIND, "type": "string"},
-    "metadata": {"description": "Standard object's metadata.", "$ref": f"{_META}.ObjectMeta"},
-}
+@cache
+def _object_fields() -> Mapping[str, Json]:
+    """What every object has, in the words of the built-in kinds."""
+    said = definitions.descriptions()["io.k8s.api.core.v1.ConfigMap"]
+    return {
+        "apiVersion": {"description": said["apiVersion"], "type": "string"},
+        "kind": {"description": said["kind"], "type": "string"},
+        "metadata": {"description": said["metadata"], "$ref": f"{_META}.ObjectMeta"},
+    }
+
+
+@cache
+def _list_words() -> Mapping[str, str]:
+    """What is said of the fields of a list; that of its items follows the plural."""
+    said = definitions.descriptions()["io.k8s.api.core.v1.PodList"]
+    return {"metadata": said["metadata"], "items": said["items"].partition(".")[2]}
 
 
 def _v2(schema: Mapping[str, Any]) -> Json:
@@ -86,7 +92,7 @@ def _v2(schema: Mapping[str, Any]) -> Json:
     if schema.get("x-kubernetes-int-or-string"):
         made.pop("type", None)
     if schema.get("x-kubernetes-embedded-resource"):
-        made["properties"] = dict(made.get("properties") or {}) | _OBJECT_FIELDS
+        made["properties"] = dict(made.get("properties") or {}) | _object_fields()
     if "properties" in made:
         made["properties"] = {
             name: inner if "$ref" in inner else _v2(inner) for name, inner in made["properties"].items()

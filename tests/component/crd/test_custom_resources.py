@@ -33,6 +33,10 @@ async def test_the_kind_is_discovered_and_published(http: Http) -> None:
     schemas = document["components"]["schemas"]
     (name,) = [each for each in schemas if each.endswith(".CronTab")]
     assert schemas[name]["properties"]["spec"]["properties"]["size"]["maximum"] == 10
+    conventions = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+    assert schemas[name]["properties"]["kind"]["description"].endswith(f"More info: {conventions}#types-kinds")
+    items = schemas[f"{name}List"]["properties"]["items"]
+    assert items["description"] == f"List of crontabs. More info: {conventions}"
 
 
 async def test_a_name_that_is_taken_is_refused(http: Http) -> None:
