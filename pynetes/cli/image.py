@@ -21,7 +21,13 @@ def register(commands: Commands) -> None:
     verbs = parser.add_subparsers(title="what to do", metavar="VERB", required=True)
     load = command(verbs, "load", "load an OCI or Docker archive (docker save, skopeo copy …)", run_load)
     load.add_argument("archive", type=Path, metavar="FILE")
-    build = command(verbs, "build", "build a directory with a Dockerfile", run_build)
+    build = command(
+        verbs,
+        "build",
+        "build a directory with a Dockerfile",
+        run_build,
+        epilog="FROM and COPY --from take an image from the nodes if one has it, and from its registry otherwise.",
+    )
     build.add_argument("-t", "--tag", required=True, metavar="NAME", help="the image's name, e.g. app:v1")
     build.add_argument("-f", "--file", type=Path, metavar="DOCKERFILE", help="default: DIR/Dockerfile")
     build.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())

@@ -49,17 +49,40 @@ async def load(cluster: Cluster, archive: Path) -> list[str]:
     return sorted({name for names in found for name in names})
 
 
+def bases(dockerfile: str) -> list[str]:
+    """The images that a Dockerfile builds upon or copies from; the names of its own stages are none."""
+    found: dict[str, None] = {}
+    stages = {"scratch"}
+    for line in dockerfile.splitlines():
+        words = line.split()
+        instruction = words[0].upper() if words else ""
+        named = [word for word in words[1:] if not word.startswith("--")]
+        if instruction == "FROM" and named:
+            found[named[0]] = None
+            if len(named) == 3:
+                stages.add(named[2].lower())
+        elif instruction in ("COPY", "ADD"):
+            found |= {word.removeprefix("--from="): None for word in words[1:] if word.startswith("--from=")}
+    return [name for name in found if name.lower() not in stages and not name.isdigit() and "$" not in name]
+
+
 async def build(cluster: Cluster, context: Path, dockerfile: Path | None, name: str) -> str:
-    """Build the image of a directory with a Dockerfile and load it into every node; returns its full name."""
+    """Build the image of a directory with a Dockerfile and load it into every node; returns its full name.
+
+    What it builds upon is taken from the nodes, if one has it, and from a registry otherwise.
+    """
     if not context.is_dir():
         raise ClusterError(f"{context}: no such directory")
     reference = full_name(name)
+    text = _read(dockerfile or next(filter(Path.is_file, (context / "Containerfile", context / "Dockerfile")), None))
     with tempfile.TemporaryDirectory(prefix="pynetes-build-") as scratch:
         archive = Path(scratch, "image.tar")
         storage = ["--root", f"{scratch}/root", "--runroot", f"{scratch}/run", "--storage-driver", "vfs"]
         environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
         file = ["--file", str(dockerfile)] if dockerfile else []
+        held = await _export(cluster, bases(text), Path(scratch))
         for step in (
+            *(["buildah", *storage, "pull", "--quiet", f"oci-archive:{archive}"] for archive in held),
             ["buildah", *storage, "build", "--layers=false", *file, "--tag", reference, str(context)],
             ["buildah", *storage, "push", "--quiet", reference, f"docker-archive:{archive}:{reference}"],
         ):
@@ -73,6 +96,27 @@ async def build(cluster: Cluster, context: Path, dockerfile: Path | None, name: 
                 raise ClusterError(f"the build of {context} failed:\n{(result.stderr or result.stdout).strip()}")
         await load(cluster, archive)
     return reference
+
+
+def _read(dockerfile: Path | None) -> str:
+    """Its text; buildah complains better than we could about one that is not there."""
+    return dockerfile.read_text(errors="replace") if dockerfile is not None and dockerfile.is_file() else ""
+
+
+async def _export(cluster: Cluster, names: list[str], directory: Path) -> list[Path]:
+    """An archive of each of the images that a node has."""
+    where = {image.name: image.node for image in await listing(cluster)} if names else {}
+    archives = []
+    for name in names:
+        reference = full_name(name)
+        if reference in where:
+            archives.append(directory / f"base-{len(archives)}.tar")
+            runtime = units.runtime(cluster, where[reference])
+            try:
+                await runtime.ctr("images", "export", str(archives[-1]), reference)
+            except ContainerdError as error:
+                raise ClusterError(f"cannot take {reference} out of {where[reference]}: {error}") from error
+    return archives
 
 
 async def remove(cluster: Cluster, name: str) -> None:

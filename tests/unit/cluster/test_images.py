@@ -125,3 +125,17 @@ async def test_what_is_no_file_is_not_loaded(cluster: Cluster, tmp_path: Path) -
         await images.load(cluster, tmp_path / "none.tar")
     with pytest.raises(ClusterError, match="no such directory"):
         await images.build(cluster, tmp_path / "none", None, "app")
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "expected"),
+    [
+        ("FROM busybox:1\nRUN true\n", ["busybox:1"]),
+        ("# FROM x\nfrom --platform=linux/amd64 a AS Build\nFROM scratch\nCOPY --from=build /x /y\n", ["a"]),
+        ("FROM a\nCOPY --chown=0 --from=b:2 /x /y\nCOPY --from=0 /x /z\n", ["a", "b:2"]),
+        ("ARG BASE=a\nFROM $BASE\n", []),
+        ("", []),
+    ],
+)
+def test_what_a_dockerfile_builds_upon(dockerfile: str, expected: list[str]) -> None:
+    assert images.bases(dockerfile) == expected
