@@ -125,6 +125,8 @@ def forwarded_headers(request: Request) -> list[tuple[str, str]]:
 def dial_error(error: BaseException) -> str:
     """A failed connection as Go words it."""
     if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, ssl.SSLError) and error.os_error.reason == "WRONG_VERSION_NUMBER":
+            return "http: server gave HTTP response to HTTPS client"
         where = f"{error.host}:{error.port}"
         return f"dial tcp {where}: {_cause(error.os_error)}"
     return _cause(error)

@@ -206,6 +206,12 @@ async def test_nothing_listens(admin: Rest, backend: tuple[str, int]) -> None:
     assert answer.message == f"error trying to reach service: dial tcp {backend[0]}:1: connect: connection refused"
 
 
+async def test_a_server_that_does_not_speak_tls(admin: Rest, backend: tuple[str, int]) -> None:
+    answer = await admin("GET", f"{BASE}/pods/https:web:{backend[1]}/proxy/")
+    assert answer.status == 503
+    assert answer.message == "error trying to reach service: http: server gave HTTP response to HTTPS client"
+
+
 async def test_loopback_and_link_local_addresses_are_out_of_bounds(admin: Rest, kubelet: FakeKubelet) -> None:
     for number, address in enumerate(("127.0.0.1", "169.254.169.254")):
         name = f"odd-{number}"
