@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.apps import workload
+from pynetes.apis.batch import job_status
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import pod_defaults, pod_validation, pod_warnings
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import clock, meta, names, selectors, tables
+from pynetes.machinery.errors import OMITTED
 from pynetes.machinery.meta import Obj
 
 COMPLETION_MODES = ("Indexed", "NonIndexed")
@@ -116,20 +118,7 @@ class JobStrategy(Strategy):
             errors.invalid("spec.template", after.get("template"), checks.IMMUTABLE)
 
     def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
-        status = printing.status(new)
-        workload.status_counts(errors, status, ("active", "succeeded", "failed", "ready", "terminating"))
-        finished = [c for c in ("Complete", "Failed") if meta.is_condition_true(new, c)]
-        if len(finished) == 2:
-            errors.invalid("status.conditions", "", "cannot set Complete=True and Failed=true conditions")
-        if status.get("completionTime") and "Complete" not in finished:
-            errors.invalid(
-                "status.completionTime",
-                status["completionTime"],
-                "cannot set completionTime when there is no Complete=True condition",
-            )
-        for kind in ("Complete", "Failed"):
-            if meta.is_condition_true(old, kind) and kind not in finished:
-                errors.invalid("status.conditions", "", f"cannot disable the terminal {kind}=True condition")
+        job_status.validate(errors, new, old)
 
     def warnings(self, obj: Obj) -> list[str]:
         spec = printing.spec(obj)
@@ -319,9 +308,9 @@ def _failure_policy(errors: Errors, spec: Obj, path: str) -> None:
             errors.check(f"{at}.type", pattern.get("type", ""), names.qualified_name(pattern.get("type", "")))
             errors.one_of(f"{at}.status", pattern.get("status"), ("False", "True", "Unknown"))
         if codes is not None and conditions:
-            errors.invalid(where, "", "specifying both OnExitCodes and OnPodConditions is not supported")
+            errors.invalid(where, OMITTED, "specifying both OnExitCodes and OnPodConditions is not supported")
         if codes is None and not conditions:
-            errors.invalid(where, "", "specifying one of OnExitCodes and OnPodConditions is required")
+            errors.invalid(where, OMITTED, "specifying one of OnExitCodes and OnPodConditions is required")
 
 
 def _exit_codes(errors: Errors, codes: Obj, containers: set[Any], path: str) -> None:
@@ -360,13 +349,32 @@ def _success_policy(errors: Errors, spec: Obj, path: str) -> None:
         if rule.get("succeededCount") is None and rule.get("succeededIndexes") is None:
             errors.required(where, "at least one of succeededCount or succeededIndexes must be specified")
         count, completions = rule.get("succeededCount"), spec.get("completions")
+        listed = _succeeded_indexes(errors, rule.get("succeededIndexes"), completions, f"{where}.succeededIndexes")
         errors.non_negative(f"{where}.succeededCount", count)
+        if count is not None and listed is not None and count > listed:
+            errors.invalid(
+                f"{where}.succeededCount",
+                count,
+                f"must be less than or equal to {listed} (the number of indexes in the specified succeededIndexes "
+                "field)",
+            )
         if count is not None and completions is not None and count > completions:
             errors.invalid(
                 f"{where}.succeededCount",
                 count,
                 f"must be less than or equal to {completions} (the number of specified completions)",
             )
+
+
+def _succeeded_indexes(errors: Errors, text: str | None, completions: int | None, path: str) -> int | None:
+    """How many indexes a rule names; None if it names none, 0 if that cannot be told."""
+    if text is None or completions is None:
+        return None
+    try:
+        return job_status.count_indexes(text, completions)
+    except job_status.IndexesError as error:
+        errors.invalid(path, text, f"error parsing succeededIndexes: {error}")
+        return 0
 
 
 def _completions(errors: Errors, after: Obj, before: Obj) -> None:

@@ -378,3 +378,89 @@ def test_any_moment_is_a_schedule(moment):
 @given(st.text())
 def test_any_text_gets_an_answer(text):
     assert isinstance(schedule.problem(text), str)
+
+
+THEN, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
+
+
+def true(*kinds: str) -> list[dict[str, Any]]:
+    return [{"type": kind, "status": "True", "lastTransitionTime": THEN, "lastProbeTime": THEN} for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("status", "errors"),
+    [
+        (
+            {"conditions": true("Complete")},
+            [
+                "status.conditions: Invalid value: cannot set Complete=True condition without the "
+                "SuccessCriteriaMet=true condition",
+                "status.completionTime: Required value: completionTime is required for Complete jobs",
+                "status.startTime: Required value: startTime is required for finished job",
+            ],
+        ),
+        (
+            {"conditions": true("Failed"), "startTime": THEN},
+            [
+                "status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true "
+                "condition"
+            ],
+        ),
+        (
+            {"conditions": true("Failed", "FailureTarget"), "startTime": THEN, "active": 1, "terminating": 2},
+            [
+                "status.active: Invalid value: 1: active>0 is invalid for finished job",
+                "status.terminating: Invalid value: 2: terminating>0 is invalid for finished job",
+            ],
+        ),
+        (
+            {"conditions": true("Complete", "SuccessCriteriaMet"), "startTime": LATER, "completionTime": THEN},
+            [f'status.completionTime: Invalid value: "{THEN}": completionTime cannot be set before startTime'],
+        ),
+        ({"active": 1, "ready": 2}, ["status.ready: Invalid value: 2: cannot set more ready pods than active"]),
+        (
+            {"completedIndexes": "0", "failedIndexes": "0"},
+            [
+                'status.completedIndexes: Invalid value: "0": cannot set non-empty completedIndexes when non-indexed '
+                "completion mode",
+                'status.failedIndexes: Invalid value: "0": cannot set non-null failedIndexes when backoffLimitPerIndex '
+                "is null",
+            ],
+        ),
+        ({"conditions": true("Complete", "SuccessCriteriaMet"), "startTime": THEN, "completionTime": LATER}, []),
+    ],
+)
+def test_a_job_status_holds_together(create, update, status: dict[str, Any], errors: list[str]):
+    stored = create("jobs", job()).obj
+    assert update("jobs", stored, lambda o: o["status"].update(status), "status").errors == errors
+
+
+def test_a_job_status_does_not_go_back(create, update):
+    stored = create("jobs", job()).obj
+    stored["status"] = {"startTime": THEN, "failed": 2, "conditions": true("FailureTarget")}
+    changed = update("jobs", stored, lambda o: o.update(status={"startTime": LATER, "failed": 1}), "status")
+    assert changed.errors == [
+        "status.conditions: Invalid value: cannot disable the terminal FailureTarget=True condition",
+        "status.failed: Invalid value: 1: cannot decrease the failed counter",
+        "status.startTime: Required value: startTime cannot be removed for unsuspended job",
+    ]
+
+
+def test_the_indexes_of_a_success_policy_are_read(create):
+    rules = [
+        {"succeededIndexes": "2-1"},
+        {"succeededIndexes": "0,7"},
+        {"succeededIndexes": "a"},
+        {"succeededIndexes": "0-1", "succeededCount": 3},
+    ]
+    wanted = job(completionMode="Indexed", completions=4, successPolicy={"rules": rules})
+    begin = "spec.successPolicy.rules"
+    assert create("jobs", wanted).errors == [
+        f'{begin}[0].succeededIndexes: Invalid value: "2-1": error parsing succeededIndexes: non-increasing order, '
+        "previous: 2, current: 1",
+        f'{begin}[1].succeededIndexes: Invalid value: "0,7": error parsing succeededIndexes: too large index: "7"',
+        f'{begin}[2].succeededIndexes: Invalid value: "a": error parsing succeededIndexes: cannot convert string to '
+        'integer for index: "a"',
+        f"{begin}[3].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of indexes in the "
+        "specified succeededIndexes field)",
+    ]
