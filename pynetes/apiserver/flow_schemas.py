@@ -62,12 +62,14 @@ class FlowSchemas:
         """Until cancelled: each schema's `Dangling` says whether its level is missing."""
         rt = resources.lookup("flowschemas.flowcontrol.apiserver.k8s.io")
         context = Context(field_manager=_MANAGER, skip_admission=True)
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():  # a write that has begun is finished first, cancelled or not
             self._stir.clear()
             levels = {meta.name(level) for level in self._levels}
             for schema in list(self._schemas):
                 dangling = _dangling(schema, levels)
-                if _says(schema, dangling):
+                if _says(schema, dangling) or task.cancelling():
                     continue
                 try:
                     await self._registry.update(
@@ -75,7 +77,8 @@ class FlowSchemas:
                     )
                 except StatusError as error:
                     log.debug("the condition of flow schema %s: %s", meta.name(schema), error)
-            await self._stir.wait()
+            if not task.cancelling():
+                await self._stir.wait()
 
     def _changed(self, old: Obj | None, new: Obj | None) -> None:
         self._ordered = None

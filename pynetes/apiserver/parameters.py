@@ -13,7 +13,7 @@ import msgspec
 from pynetes.apiserver import negotiate
 from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import LOOPBACK, Request
-from pynetes.machinery import clock, errors, scheme, selectors, wire
+from pynetes.machinery import clock, errors, json_syntax, scheme, selectors, wire
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
@@ -55,7 +55,7 @@ def list_options(request: Request, resource: Resource) -> ListOptions:
     options = ListOptions(
         labels=_label_selector(request.param("labelSelector")),
         fields=field_selector(request.param("fieldSelector"), resource),
-        limit=_integer(request, "limit"),
+        limit=max(_integer(request, "limit"), 0),
         token=request.param("continue"),
         resource_version=request.param("resourceVersion"),
         match=request.param("resourceVersionMatch"),
@@ -205,11 +205,13 @@ class Continuation:
 
 def continuation(token: str) -> Continuation:
     """What a continue token says; 400 if it is not one of ours."""
+    raw = b""
     try:
-        found = wire.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        found = wire.decode(raw)
         version, revision, start = found["v"], int(found.get("rv", 0)), found["start"]
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError, KeyError, TypeError) as error:
-        raise errors.bad_request(f"continue key is not valid: {error}") from error
+        raise errors.bad_request(f"continue key is not valid: {json_syntax.error(raw) or error}") from error
     if version != META_GROUP + "/v1":
         raise errors.bad_request(f"continue key is not valid: server does not recognize this encoded version {version}")
     if not start:

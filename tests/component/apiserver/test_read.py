@@ -248,3 +248,16 @@ async def test_protobuf_bodies_are_read(http: Http, configmaps: str) -> None:
     envelope = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12" + bytes([len(raw)]) + raw + b'\x1a\x00"\x00'
     answer = await http("POST", configmaps, envelope, content_type="application/vnd.kubernetes.protobuf")
     assert (answer.status, json.loads(answer.body)["data"]) == (201, {"x": "y"})
+
+
+async def test_a_negative_limit_is_none(http: Http, configmaps: str) -> None:
+    for name in ("a", "b"):
+        await http("POST", configmaps, configmap(name))
+    listed = (await http("GET", f"{configmaps}?limit=-1")).json
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
+    assert "continue" not in listed["metadata"]
+
+
+async def test_a_continue_token_that_is_no_token_is_told_as_go_would(http: Http, configmaps: str) -> None:
+    answer = await http("GET", f"{configmaps}?limit=1&continue=abc")
+    assert answer.message.startswith("continue key is not valid: invalid character 'i' looking for beginning of value")
