@@ -106,7 +106,7 @@ def _read(dockerfile: Path | None) -> str:
 async def _export(cluster: Cluster, names: list[str], directory: Path) -> list[Path]:
     """An archive of each of the images that a node has."""
     where = {image.name: image.node for image in await listing(cluster)} if names else {}
-    archives = []
+    archives: list[Path] = []
     for name in names:
         reference = full_name(name)
         if reference in where:
