@@ -97,6 +97,9 @@ def assign(pod: Obj, binding: Obj) -> None:
     spec["nodeName"] = (binding.get("target") or {}).get("name", "")
     if wanted.get("annotations"):
         pod["metadata"].setdefault("annotations", {}).update(wanted["annotations"])
+    if wanted.get("labels"):
+        pod["metadata"].setdefault("labels", {}).update(wanted["labels"])
+    pod.get("status", {}).pop("nominatedNodeName", None)
     meta.set_condition(pod, "PodScheduled", "True")
 
 

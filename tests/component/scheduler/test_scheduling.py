@@ -21,6 +21,14 @@ async def test_a_pod_waits_for_a_node_and_gets_it_at_once(world: World) -> None:
     assert condition is not None and condition["status"] == "True" and "reason" not in condition
 
 
+async def test_a_placed_pod_says_where_in_the_world_it_is(world: World) -> None:
+    zone = {"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"}
+    await world.node("one", labels={**zone, "other": "x"})
+    await world.pod("p", labels={"app": "x"})
+    await world.placed("p")
+    assert meta.labels(await world.client.get("pods", "p", "default")) == zone | {"app": "x"}
+
+
 async def test_why_a_pod_fits_nowhere_stands_in_its_status_and_in_an_event(world: World) -> None:
     await world.node("one", cpu="1")
     await world.pod("large", cpu="2")
@@ -95,6 +103,7 @@ async def test_a_victim_ends_and_says_why_and_its_node_is_cleared_for_the_other(
     assert condition["message"] == "default-scheduler: preempting to accommodate a higher priority pod"
     await world.client.delete("pods", "victim", "default", grace_period_seconds=0)
     assert await world.placed("important") == "one"
+    assert "nominatedNodeName" not in (await world.client.get("pods", "important", "default"))["status"]
 
 
 async def test_a_nomination_ends_when_the_node_is_of_no_use_any_more(world: World) -> None:
