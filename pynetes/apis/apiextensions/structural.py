@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pynetes.apis.apiextensions import go_forms
 from pynetes.apis.checks import Errors
+from pynetes.machinery import go_regexp
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
@@ -163,7 +163,7 @@ def _narrowing(
     pattern = schema.get("pattern")
     if pattern:
         try:
-            go_forms.pattern(pattern)
+            go_regexp.compile(pattern)
         except re.error as error:
             detail = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
             errors.invalid(f"{path}.pattern", pattern, detail)

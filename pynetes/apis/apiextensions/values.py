@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynetes.apis.apiextensions import formats, go_forms
-from pynetes.machinery import errors, wire
+from pynetes.machinery import errors, go_regexp, wire
 from pynetes.machinery.errors import FieldError, quote
 from pynetes.machinery.meta import Obj
 
@@ -110,7 +110,7 @@ def _string(result: _Result, value: str, schema: Obj, path: str, old: Any) -> No
         result.errors.append(errors.too_long(path, longest))
     if shortest is not None and len(value) < shortest:
         result.invalid(path, value, f"should be at least {shortest} chars long")
-    if pattern and not go_forms.pattern(pattern).search(value):
+    if pattern and not go_regexp.compile(pattern).search(value):
         result.invalid(path, value, f"should match '{pattern}'")
     form = schema.get("format")
     if form and not formats.fits(form, value):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pynetes.machinery import go_regexp
 from pynetes.machinery.cel import syntax, types
 from pynetes.machinery.cel.signatures import OVERLOADS, Signature
 from pynetes.machinery.cel.syntax import Call, Index, Literal, MakeList, MakeMap, MakeStruct, Name, Node, Select
@@ -285,7 +286,7 @@ def _qualified(node: Node) -> str:
 
 def _compiles(pattern: str) -> bool:
     try:
-        re.compile(pattern)
+        go_regexp.compile(pattern)
     except re.error:
         return False
     return True

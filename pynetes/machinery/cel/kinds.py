@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from pynetes.machinery import names, quantity
-from pynetes.machinery.cel.values import NONE, CelError, Optional, no_overload
+from pynetes.machinery.cel.values import INT_MAX, INT_MIN, NONE, CelError, Optional, no_overload
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,9 +28,9 @@ class QuantityValue:
         mine = self.amount
         match function, arguments:
             case "isInteger", []:
-                return mine.nanos % quantity.NANO == 0
+                return _is_integer(mine)
             case "asInteger", []:
-                if mine.nanos % quantity.NANO:
+                if not _is_integer(mine):
                     raise CelError("cannot convert value to integer")
                 return mine.nanos // quantity.NANO
             case "asApproximateFloat", []:
@@ -47,6 +47,10 @@ class QuantityValue:
             case "compareTo", [QuantityValue(theirs)]:
                 return (mine > theirs) - (mine < theirs)
         raise no_overload(function)
+
+
+def _is_integer(amount: quantity.Quantity) -> bool:
+    return amount.nanos % quantity.NANO == 0 and INT_MIN <= amount.nanos // quantity.NANO <= INT_MAX
 
 
 def _amount(value: Any) -> quantity.Quantity:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pynetes.machinery import go_regexp
 from pynetes.machinery.cel import kinds
 from pynetes.machinery.cel.values import (
     CONVERSIONS,
@@ -56,7 +57,7 @@ def _size(value: Any) -> int:
 @functools.lru_cache(maxsize=512)
 def _pattern(text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text)
+        return go_regexp.compile(text)
     except re.error as error:
         raise CelError(f"error parsing regexp: {error}") from None
 

@@ -222,7 +222,7 @@ INSIDE = f"{S}.properties[spec].properties[a]"
             schema(a={"type": "string", "pattern": "("}),
             [
                 f'{INSIDE}.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing '
-                "regexp: missing ), unterminated subpattern at position 0"
+                "regexp: missing closing ): `(`"
             ],
         ),
         (

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pynetes.apis.apiextensions import formats, go_forms, json_path, shape, values
+from pynetes.machinery import go_regexp
 from pynetes.machinery.meta import Obj
 
 TEXT: Obj = {"type": "string"}
@@ -227,13 +228,13 @@ def test_a_json_path_is_followed_or_refused(path: str) -> None:
     ],
 )
 def test_patterns_are_re2s(pattern: str, text: str, matches: bool) -> None:
-    assert bool(go_forms.pattern(pattern).search(text)) is matches
+    assert bool(go_regexp.compile(pattern).search(text)) is matches
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", r"(a)\1", "[z-a]"])
 def test_what_re2_does_not_know_is_refused(pattern: str) -> None:
     with pytest.raises(re.error):
-        go_forms.pattern(pattern)
+        go_regexp.compile(pattern)
 
 
 @pytest.mark.parametrize(

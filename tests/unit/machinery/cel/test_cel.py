@@ -63,6 +63,7 @@ def run(text: str) -> Any:
         "l.all(i, l.exists(j, i == j))",
         "cel.bind(y, x + 1, y * y) == 36",
         "l.transformList(i, v, i + v) == [1, 3, 5] && {'a': 1}.transformMap(k, v, v + 1) == {'a': 2}",
+        "quantity('5k').isInteger() && !quantity('9999999999999999999999G').isInteger()",
         # Optional values.
         "m.?a.orValue(0) == 1 && m.?z.orValue(0) == 0 && m.?b.?c[?0].hasValue() && !l[?9].hasValue()",
         "optional.of(1).value() == 1 && !optional.none().hasValue() && optional.ofNonZeroValue('') == optional.none()",

@@ -42,6 +42,7 @@ def check(text: str) -> str:
         ("format.dns1123Label().validate(self.name)", "optional_type(list(string))"),
         ("cel.bind(n, self.names, n.size())", "int"),
         ("self.names == []", "bool"),
+        ("self.name.matches('[[:alpha:]]\\\\pL\\\\z')", "bool"),
     ],
 )
 def test_what_an_expression_gives(text: str, gives: str) -> None:
