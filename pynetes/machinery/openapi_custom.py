@@ -65,7 +65,7 @@ def _definitions(rt: ResourceType, schema: Json | None) -> dict[str, Json]:
 
 
 @cache
-def _object_fields() -> Mapping[str, Json]:
+def _object_fields() -> dict[str, Json]:
     """What every object has, in the words of the built-in kinds."""
     said = definitions.descriptions()["io.k8s.api.core.v1.ConfigMap"]
     return {

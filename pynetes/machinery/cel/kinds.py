@@ -50,7 +50,8 @@ class QuantityValue:
 
 
 def _is_integer(amount: quantity.Quantity) -> bool:
-    return amount.nanos % quantity.NANO == 0 and INT_MIN <= amount.nanos // quantity.NANO <= INT_MAX
+    """Whether 64 bits hold it; what is larger was cut to the largest number when it was read."""
+    return amount.nanos % quantity.NANO == 0 and INT_MIN < amount.nanos // quantity.NANO < INT_MAX
 
 
 def _amount(value: Any) -> quantity.Quantity:
