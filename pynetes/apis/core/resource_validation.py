@@ -73,16 +73,19 @@ def resource_name(errors: Errors, name: str, path: str) -> bool:
     errors.check(path, name, messages)
     if messages:
         return False
-    if "/" not in name and name not in STANDARD_RESOURCES and not name.startswith(HUGE_PAGES):
+    if (
+        "/" not in name
+        and name not in STANDARD_RESOURCES
+        and not name.removeprefix(_REQUESTS_PREFIX).startswith(HUGE_PAGES)
+    ):
         errors.invalid(path, name, "must be a standard resource type or fully qualified")
         return False
     return True
 
 
 def container_resource_name(errors: Errors, name: str, path: str) -> None:
-    """A resource that a container may ask for."""
-    if not resource_name(errors, name, path):
-        return
+    """A resource that a container may ask for. A name that nobody knows is wrong twice, as upstream has it."""
+    resource_name(errors, name, path)
     if "/" not in name:
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE_PAGES):
             errors.invalid(path, name, "must be a standard resource for containers")
@@ -92,9 +95,8 @@ def container_resource_name(errors: Errors, name: str, path: str) -> None:
 
 def quota_resource_name(errors: Errors, name: str, path: str) -> None:
     """A resource that a quota may limit: standard ones, `count/...`, extended ones."""
-    messages = names.qualified_name(name)
-    errors.check(path, name, messages)
-    if messages or "/" in name:
+    resource_name(errors, name, path)
+    if "/" in name:
         return
     bare = name.removeprefix(_REQUESTS_PREFIX)
     if name not in QUOTA_RESOURCES and not bare.startswith(HUGE_PAGES):

@@ -196,6 +196,7 @@ def test_limits_fill_each_other_in(create):
             "resourcequotas",
             {"hard": {"nonsense": "1"}},
             [
+                'spec.hard[nonsense]: Invalid value: "nonsense": must be a standard resource type or fully qualified',
                 'spec.hard[nonsense]: Invalid value: "nonsense": must be a standard resource for quota',
             ],
         ),

@@ -201,7 +201,9 @@ REFUSED = [
         pod({"resources": {"requests": {"disk": "1"}}}),
         [
             'spec.containers[0].resources.requests[disk]: Invalid value: "disk": must be a standard resource type or '
-            "fully qualified"
+            "fully qualified",
+            'spec.containers[0].resources.requests[disk]: Invalid value: "disk": must be a standard resource for '
+            "containers",
         ],
     ),
     (
