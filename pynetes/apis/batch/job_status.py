@@ -64,8 +64,9 @@ def validate(errors: Errors, new: Obj, old: Obj) -> None:
     _completion_time(errors, new, old, changed)
     _finished(errors, new, changed)
     _indexes(errors, new, changed)
-    if {"ready", "active"} & changed and status.get("ready", 0) > status.get("active", 0):
-        errors.invalid("status.ready", status["ready"], "cannot set more ready pods than active")
+    ready = status.get("ready")
+    if {"ready", "active"} & changed and ready is not None and ready > (status.get("active") or 0):
+        errors.invalid("status.ready", ready, "cannot set more ready pods than active")
     _transition(errors, new, old)
 
 
