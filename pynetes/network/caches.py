@@ -34,12 +34,18 @@ class Caches:
             "endpointslices", indexers={"service": _service_of, "address": _slice_addresses}
         )
         self.nodes = informers.get("nodes")
+        self.service_cidrs = informers.get("servicecidrs.networking.k8s.io")
         self.namespaces = informers.get("namespaces", metadata_only=True)
 
     async def synced(self) -> None:
         """Wait until everything was listed once."""
-        for informer in (self.services, self.endpoint_slices, self.nodes, self.namespaces):
+        for informer in (self.services, self.endpoint_slices, self.nodes, self.service_cidrs, self.namespaces):
             await informer.synced()
+
+    def service_ranges(self) -> list[str]:
+        """The IPv4 ranges that services get addresses from, as ServiceCIDR objects have them."""
+        found = (cidr for each in self.service_cidrs.list() for cidr in each.get("spec", {}).get("cidrs") or [])
+        return sorted(cidr for cidr in found if ":" not in cidr)
 
     def service_by_key(self, key: str) -> Obj | None:
         """The service."""

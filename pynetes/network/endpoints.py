@@ -13,6 +13,7 @@ from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 DEFAULT_AFFINITY_SECONDS = 10800
 
@@ -81,7 +82,7 @@ def is_proxied(service: Obj) -> bool:
     return (
         spec.get("type") != "ExternalName"
         and spec.get("clusterIP", "None") not in ("", "None")
-        and PROXY_NAME_LABEL not in meta.labels(service)
+        and meta.labels(service).keys().isdisjoint((PROXY_NAME_LABEL, HEADLESS_LABEL))
     )
 
 

@@ -13,6 +13,7 @@ and a new agent takes over by one transaction; `clean_up` is what removes everyt
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pynetes.client.client import Client
@@ -58,7 +59,7 @@ class Agent:
         self.synced = asyncio.Event()  # the kernel has had its first transaction
         self._ranges = rules.Ranges(
             cluster=options.cluster_cidr,
-            services=options.service_cluster_ip_range,
+            services=tuple(filter(None, [options.service_cluster_ip_range])),
             load_balancers=options.load_balancer_range,
             masquerade_pods=options.mode == "host",
         )
@@ -138,12 +139,21 @@ class Agent:
             self._dirty.update(dict.fromkeys(meta.key(service) for service in self.caches.services.list()))
             self._wake.set()
 
+    def _service_ranges_changed(self, old: Obj | None, new: Obj | None) -> None:
+        given = filter(None, [self.options.service_cluster_ip_range])
+        ranges = tuple(dict.fromkeys([*given, *self.caches.service_ranges()]))
+        if ranges != self._ranges.services:
+            self._ranges = replace(self._ranges, services=ranges)
+            self.plan.put("", rules.skeleton(self._ranges))
+            self._wake.set()
+
     async def _keep_services(self) -> None:
         await self.caches.synced()
         await self._policies.start()
         self.dns.ready = True
         table, conntrack = KernelTable(self.plan), Conntrack()
         self.caches.nodes.on_change(self._node_changed)
+        self.caches.service_cidrs.on_change(self._service_ranges_changed)
         self.caches.services.on_change(self._service_changed)
         self.caches.endpoint_slices.on_change(self._slice_changed)
         self._wake.set()
@@ -227,7 +237,8 @@ class Agent:
         address = self.options.cluster_dns
         if not address:
             return
-        await podnetwork.ip("address", "replace", f"{address}/32", "dev", "lo")
+        # In the host scope, or the node would masquerade as its DNS server towards what runs on it.
+        await podnetwork.ip("address", "replace", f"{address}/32", "dev", "lo", "scope", "host")
         await self.dns.listen(address)
         if self.options.node_ip and self.options.mode == "node":
             await self.dns.listen(self.options.node_ip)  # what the kube-dns endpoints say

@@ -65,7 +65,7 @@ class Ranges:
     """The address ranges that the rules know about; an empty string means unknown."""
 
     cluster: str = ""
-    services: str = ""
+    services: tuple[str, ...] = ()
     load_balancers: str = ""
     masquerade_pods: bool = False  # the agent itself must hide pod addresses from the world (real machines)
 
@@ -162,7 +162,7 @@ def skeleton(ranges: Ranges) -> Fragment:
         "nowhere",  # addresses that no interface has: nothing may leave the node with them, or it would come back
         (nft.address_type_is_local(False), verdict(nft.RETURN)),
         (*_TO_CLUSTER_IP, REJECT),
-        *_some((*in_range(ranges.services, source=False), verdict(DROP)) if ranges.services else ()),
+        *((*in_range(services, source=False), verdict(DROP)) for services in ranges.services),
         (nft.ip_daddr(R0), nft.lookup("routed-away", R0), verdict(nft.RETURN)),
         *_some((*in_range(ranges.load_balancers, source=False), REJECT) if ranges.load_balancers else ()),
     )

@@ -243,6 +243,38 @@ async def test_connections_outlive_the_agent(lab: Lab) -> None:
     writer.close()
 
 
+async def test_what_runs_on_the_node_is_not_masqueraded_as_its_dns_server(lab: Lab) -> None:
+    node = await lab.add_node(1)
+    lab.serve(node, 8080, "node")
+    service = await lab.service("web", HTTP, [])
+    address = service["spec"]["clusterIP"]
+    await lab.endpoints("web", HTTP, [{"addresses": [node.address], "nodeName": node.name, "conditions": {}}])
+
+    async def answered() -> bool:
+        try:
+            _, body = await lab.http(address, 80, where=node.path)
+        except OSError:
+            return False
+        assert body.split()[1] in (node.address, node.gateway)
+        return True
+
+    await lab.until(answered)
+
+
+async def test_further_service_ranges_lead_nowhere_but_to_services(lab: Lab) -> None:
+    node = await lab.add_node(1)
+    client = lab.api.client()
+    extra = {"metadata": {"name": "extra"}, "spec": {"cidrs": ["10.151.0.0/24"]}}
+
+    async def dropped(wanted: bool) -> bool:
+        return ("10.151.0.0/24 drop" in node.nft("list", "chain", "ip", "pynetes", "nowhere")) is wanted
+
+    await client.create("servicecidrs.networking.k8s.io", extra)
+    await lab.until(lambda: dropped(True))
+    await client.delete("servicecidrs.networking.k8s.io", "extra")
+    await lab.until(lambda: dropped(False))
+
+
 async def test_a_load_balancer_is_cleaned_up_before_its_service_goes(lab: Lab) -> None:
     await lab.add_node(1)
     await lab.service("web", HTTP, [], type="LoadBalancer")

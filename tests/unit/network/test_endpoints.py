@@ -35,9 +35,10 @@ def test_services_without_an_address_of_their_own_have_no_ports_to_proxy(changes
     assert service_ports(service(**changes)) == ()
 
 
-def test_a_service_of_another_proxy_is_left_alone() -> None:
+@pytest.mark.parametrize("label", ["service-proxy-name", "headless"])
+def test_a_service_of_another_proxy_or_of_none_is_left_alone(label: str) -> None:
     other = service()
-    other["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "someone"}
+    other["metadata"]["labels"] = {f"service.kubernetes.io/{label}": ""}
     assert service_ports(other) == ()
 
 

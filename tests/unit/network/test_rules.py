@@ -7,7 +7,7 @@ from pynetes.network.endpoints import Backends, Endpoint, ServicePort
 from pynetes.network.nft import DROP, goto
 from pynetes.network.table import Fragment
 
-RANGES = rules.Ranges("10.244.0.0/16", "10.96.0.0/16", "10.89.0.128/25")
+RANGES = rules.Ranges("10.244.0.0/16", ("10.96.0.0/16",), "10.89.0.128/25")
 HERE = rules.Here(RANGES, ("10.89.0.2",))
 ONE, TWO, THREE = (Endpoint(f"10.244.0.{i}", 8080, node="here") for i in (1, 2, 3))
 
