@@ -122,6 +122,7 @@ async def mark_disrupted(client: Client, pod: Obj, reason: str, message: str, ph
         return
     condition = {
         "type": "DisruptionTarget",
+        **meta.observed_by(pod),
         "status": "True",
         "reason": reason,
         "message": message,

@@ -111,6 +111,12 @@ def set_condition(obj: Obj, kind: str, status: str, reason: str = "", message: s
     return True
 
 
+def observed_by(pod: Obj) -> Obj:
+    """What a pod's condition says of the spec that it speaks about (KEP-5067)."""
+    generation = pod["metadata"].get("generation")
+    return {"observedGeneration": generation} if generation else {}
+
+
 def new_uid() -> str:
     """A fresh random UID."""
     return str(uuid.uuid4())

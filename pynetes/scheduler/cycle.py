@@ -211,10 +211,11 @@ class Scheduler:
         """Tell in an event and in the pod's status why it has no node."""
         self._event(pod, pod, "Warning", "FailedScheduling", message, "Scheduling")
         before = meta.get_condition(pod.pod, "PodScheduled") or {}
-        if (before.get("reason"), before.get("message")) == (reason, message):
+        said: Obj = {"reason": reason, "message": message, **meta.observed_by(pod.pod)}
+        if all(before.get(field) == value for field, value in said.items()):
             return
         draft: Obj = {"status": {"conditions": [dict(before)] if before else []}}
-        meta.set_condition(draft, "PodScheduled", "False", reason, message)
+        meta.set_condition(draft, "PodScheduled", "False", **said)
         await self._patch_status(pod, draft)
 
     def _event(

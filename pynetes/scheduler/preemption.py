@@ -159,6 +159,7 @@ def disruption_condition(pod: Obj, preemptor: Obj) -> Obj:
         "True",
         "PreemptionByScheduler",
         f"{scheduler}: preempting to accommodate a higher priority pod",
+        **meta.observed_by(pod),
     )
     return conditions
 

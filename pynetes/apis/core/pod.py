@@ -42,7 +42,7 @@ class PodStrategy(Strategy):
         pod_selectors.narrow(obj)
         if (obj.get("spec") or {}).get("schedulingGates"):
             text = "Scheduling is blocked due to non-empty scheduling gates"
-            meta.set_condition(obj, "PodScheduled", "False", "SchedulingGated", text)
+            meta.set_condition(obj, "PodScheduled", "False", "SchedulingGated", text, observedGeneration=1)
 
     def prepare_update_spec(self, new: Obj, old: Obj) -> None:
         spec, before = new.setdefault("spec", {}), old.get("spec") or {}

@@ -100,7 +100,7 @@ def assign(pod: Obj, binding: Obj) -> None:
     if wanted.get("labels"):
         pod["metadata"].setdefault("labels", {}).update(wanted["labels"])
     pod.get("status", {}).pop("nominatedNodeName", None)
-    meta.set_condition(pod, "PodScheduled", "True")
+    meta.set_condition(pod, "PodScheduled", "True", **meta.observed_by(pod))
 
 
 def _refused(name: str, text: str) -> errors.StatusError:

@@ -175,7 +175,8 @@ async def _mark(registry: Registry, pod: Obj, ctx: Context) -> None:
         return
 
     def marked(current: Obj) -> None:
-        meta.set_condition(current, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting")
+        said = ("EvictionByEvictionAPI", "Eviction API: evicting")
+        meta.set_condition(current, "DisruptionTarget", "True", *said, **meta.observed_by(current))
 
     quiet = Context(ctx.user, field_manager=ctx.field_manager, skip_admission=True)
     await registry.update(PODS, meta.namespace(pod), meta.name(pod), marked, quiet, subresource="status")

@@ -19,6 +19,7 @@ async def test_a_pod_waits_for_a_node_and_gets_it_at_once(world: World) -> None:
     assert await world.placed("early") == "one"
     condition = meta.get_condition(await world.client.get("pods", "early", "default"), "PodScheduled")
     assert condition is not None and condition["status"] == "True" and "reason" not in condition
+    assert condition["observedGeneration"] == 1
 
 
 async def test_a_placed_pod_says_where_in_the_world_it_is(world: World) -> None:
@@ -100,6 +101,7 @@ async def test_a_victim_ends_and_says_why_and_its_node_is_cleared_for_the_other(
     condition = meta.get_condition(victim, "DisruptionTarget")
     assert condition is not None
     assert (condition["status"], condition["reason"]) == ("True", "PreemptionByScheduler")
+    assert condition["observedGeneration"] == 1
     assert condition["message"] == "default-scheduler: preempting to accommodate a higher priority pod"
     await world.client.delete("pods", "victim", "default", grace_period_seconds=0)
     assert await world.placed("important") == "one"
