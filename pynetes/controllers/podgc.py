@@ -37,6 +37,7 @@ class PodGarbageCollector(Controller):
     """Deletes what is left behind."""
 
     name = "pod-garbage-collector-controller"
+    account = "pod-garbage-collector"
     workers = 2
 
     def __init__(self, context: Context) -> None:

@@ -8,6 +8,7 @@ from pynetes.apiserver.authz.authorizer import Authorizer, forbidden
 from pynetes.apiserver.authz.rbac import Rbac
 from pynetes.apiserver.authz.reconcile import default_objects
 from pynetes.apiserver.request import RequestInfo, UserInfo
+from pynetes.controllers.main import CONTROLLERS
 from pynetes.machinery.meta import Obj
 
 
@@ -250,3 +251,15 @@ def test_a_decision_takes_microseconds() -> None:
     for _ in range(2000):
         authorizer.authorize(user, info)
     assert (time.perf_counter() - started) / 2000 < 100e-6
+
+
+def test_every_controller_acts_as_an_account_that_has_a_role() -> None:
+    bound = {
+        subject["name"]
+        for obj in default_objects()
+        if obj["kind"] == "ClusterRoleBinding"
+        for subject in obj.get("subjects") or []
+        if subject.get("namespace") == "kube-system"
+    }
+    accounts = {kind.account or kind.name for kind in CONTROLLERS if not kind.acts_as_manager}
+    assert accounts - bound == set()
