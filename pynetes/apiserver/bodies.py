@@ -41,7 +41,10 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context, repeated: list[
     if not isinstance(obj, dict):
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {rt.kind})")
     _check_custom(obj, rt)
-    faults = decode_errors.strict_errors(schema, raw) if ctx.field_validation != "Ignore" else []
+    checked = ctx.field_validation != "Ignore"
+    faults = [f'unknown field "{path}"' for path in decode_errors.unknown_fields(schema, obj)] if checked else []
+    if checked and not repeated:
+        faults = decode_errors.duplicates(raw) + faults
     _judge(repeated, faults, f'{rt.kind} in version "{rt.version}" cannot be handled as a {rt.kind}', ctx)
     resource.strategy.receive(obj)
     return obj

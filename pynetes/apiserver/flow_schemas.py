@@ -6,6 +6,7 @@ whose level does not exist matches nothing and says so in its status.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -73,7 +74,7 @@ class FlowSchemas:
                     continue
                 try:
                     await self._registry.update(
-                        rt, None, meta.name(schema), lambda obj, to=dangling: _say(obj, to), context, "status"
+                        rt, None, meta.name(schema), functools.partial(_say, dangling), context, "status"
                     )
                 except StatusError as error:
                     log.debug("the condition of flow schema %s: %s", meta.name(schema), error)
@@ -166,5 +167,5 @@ def _says(schema: Obj, dangling: tuple[str, str, str]) -> bool:
     return (said.get("status"), said.get("reason"), said.get("message")) == dangling
 
 
-def _say(obj: Obj, dangling: tuple[str, str, str]) -> None:
+def _say(dangling: tuple[str, str, str], obj: Obj) -> None:
     meta.set_condition(obj, "Dangling", *dangling)

@@ -126,7 +126,7 @@ def read_body(request: Request, kind: str) -> tuple[bytes, list[str]]:
                 f"the object provided is unrecognized (must be of type {kind}): "
                 f"{str(error).removeprefix(yaml.PREFIX)} ({decode_errors.summarize(request.body)})"
             ) from error
-        return wire.encode(value), repeated
+        return msgspec.json.encode(value, order="sorted"), repeated
     raise errors.unsupported_media_type(READ)
 
 

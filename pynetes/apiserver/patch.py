@@ -12,7 +12,7 @@ import msgspec
 from pynetes.apiserver import bodies, negotiate, parameters, writes, yaml
 from pynetes.apiserver.registry import Context, Registry, Resource
 from pynetes.apiserver.request import Request, RequestInfo
-from pynetes.machinery import clock, errors, json_syntax, scheme, wire
+from pynetes.machinery import clock, decode_errors, errors, json_syntax, scheme, wire
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import apply, json_patch, merge, strategic
@@ -85,6 +85,7 @@ class _Patch:
             self._patch: Any = wire.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.bad_request(_said(media, json_syntax.error(body) or str(error))) from error
+        self._repeated: list[str] = []
         wanted = list if media == JSON_PATCH else dict
         if not isinstance(self._patch, wanted):
             raise errors.bad_request(_said(media, _cannot_unmarshal(self._patch, media)))
@@ -92,6 +93,13 @@ class _Patch:
             raise errors.request_entity_too_large(
                 f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}, got {len(self._patch)}"
             )
+
+        if ctx.field_validation == "Ignore":
+            return
+        if media == JSON_PATCH:
+            self._repeated = decode_errors.operation_faults(body)
+        elif len(wire.encode(self._patch)) != len(body.strip()):  # else it has no room for anything twice
+            self._repeated = decode_errors.duplicates(body)
 
     async def __call__(self, old: Obj | None) -> Obj:
         assert old is not None
@@ -123,13 +131,14 @@ class _Patch:
         self._note(scheme.unknown_fields(definition, patched), patched)
 
     def _note(self, paths: list[str], patched: Obj) -> None:
-        """Refuse the outcome for its unknown fields, or warn of them, as the client wishes."""
+        """Refuse the outcome for fields that are unknown or given twice, or warn of them, as the client wishes."""
         validation = self._ctx.field_validation
         unknown = [f'unknown field "{path}"' for path in paths] if validation != "Ignore" else []
-        if unknown and validation == "Strict":
-            raise self._refused(patched, f"strict decoding error: {', '.join(unknown)}")
+        faults = self._repeated + unknown
+        if faults and validation == "Strict":
+            raise self._refused(patched, f"strict decoding error: {', '.join(faults)}")
         if not self._warned:
-            self._ctx.warnings += unknown
+            self._ctx.warnings += faults
             self._warned = True
 
     def _refused(self, patched: Obj, reason: str) -> StatusError:

@@ -251,13 +251,14 @@ def _strict_object(pairs: _Pairs, shape: Schema | None, path: str) -> Iterator[s
     seen: set[str] = set()
     for key, value in pairs:
         place = f"{path}.{key}" if path else key
+        field = shape.fields.get(key) if shape else None
+        if shape is not None and field is None and not shape.preserve_unknown:
+            yield f'unknown field "{place}"'  # and given twice or not, that is all there is to say
+            continue
         if key in seen:
             yield f'duplicate field "{place}"'
         seen.add(key)
-        field = shape.fields.get(key) if shape else None
-        if shape is not None and field is None and not shape.preserve_unknown:
-            yield f'unknown field "{place}"'
-        elif isinstance(value, _Pairs | list):
+        if isinstance(value, _Pairs | list):
             yield from _strict_value(value, field, place)
 
 
@@ -292,7 +293,27 @@ def _strict_map(pairs: _Pairs, item: Field | None, path: str) -> Iterator[str]:
             yield from _strict_value(value, item, place)
 
 
+def duplicates(raw: bytes) -> list[str]:
+    """`duplicate field "spec.replicas"` for every field of an object that is given twice, known or not."""
+    body = json.loads(raw, object_pairs_hook=_Pairs)
+    return list(dict.fromkeys(_strict_object(body, None, ""))) if isinstance(body, _Pairs) else []
+
+
+_OPERATION = frozenset({"op", "path", "from", "value"})
+
+
+def operation_faults(raw: bytes) -> list[str]:
+    """What strict validation says of the operations of a JSON patch: `json patch unknown field "[0].foo"`."""
+    faults: list[str] = []
+    for index, pairs in enumerate(json.loads(raw, object_pairs_hook=_Pairs)):
+        if isinstance(pairs, _Pairs):
+            faults += [f'unknown field "[{index}].{key}"' for key, _ in pairs if key not in _OPERATION]
+            known = _Pairs((key, value) for key, value in pairs if key in _OPERATION)
+            faults += _strict_object(known, None, f"[{index}]")
+    return [f"json patch {fault}" for fault in dict.fromkeys(faults)]
+
+
 def unknown_fields(definition: str | Schema, obj: Obj) -> list[str]:
-    """The paths of fields in a parsed object that its definition does not have: `spec.containers[0].foo`."""
-    faults = strict_errors(definition, msgspec.json.encode(obj))
+    """The paths of fields in a parsed object that its definition does not have, sorted as Go writes an object."""
+    faults = strict_errors(definition, msgspec.json.encode(obj, order="sorted"))
     return [fault.split('"')[1] for fault in faults if fault.startswith("unknown field")]

@@ -300,3 +300,44 @@ async def test_a_time_zone_may_not_be_empty(http: Http, namespace: str) -> None:
     )
     assert answer.status == 422
     assert answer.message.endswith('spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string')
+
+
+UNTIDY = b"""{"spec": {"unknown1": "v", "unknownDupe": "v", "unknownDupe": "w", "paused": true, "paused": false,
+ "template": {"spec": {"containers": [
+   {"name": "c", "image": "i", "unknownNested": "v", "imagePullPolicy": "Always", "imagePullPolicy": "Never"}]}}}}"""
+FAULTS = [
+    'duplicate field "spec.unknownDupe"',
+    'duplicate field "spec.paused"',
+    'duplicate field "spec.template.spec.containers[0].imagePullPolicy"',
+    'unknown field "spec.template.spec.containers[0].unknownNested"',
+    'unknown field "spec.unknown1"',
+    'unknown field "spec.unknownDupe"',
+]
+
+
+@pytest.mark.parametrize("kind", ["merge", "strategic"])
+async def test_a_strict_patch_refuses_what_is_given_twice(http: Http, namespace: str, kind: str) -> None:
+    path = await scale_of(http, namespace)
+    strict = await http.patch(f"{path}?fieldValidation=Strict", UNTIDY, kind)
+    assert strict.status == 422
+    assert strict.message.endswith(f"strict decoding error: {', '.join(FAULTS)}")
+    warned = await http.patch(path, UNTIDY, kind)
+    assert warned.status == 200
+    assert [text.split('"', 1)[1][:-1].replace('\\"', '"') for text in warned.warnings] == FAULTS
+
+
+async def test_a_strict_json_patch_refuses_untidy_operations(http: Http, namespace: str) -> None:
+    path = await scale_of(http, namespace)
+    body = b"""[{"op": "add", "path": "/spec/unknown1", "value": "v", "foo": "bar"},
+                {"op": "add", "path": "/spec/unknown2", "path": "/spec/unknown3", "value": "v"}]"""
+    answer = await http.patch(f"{path}?fieldValidation=Strict", body, "json")
+    assert answer.message.endswith(
+        'strict decoding error: json patch unknown field "[0].foo", json patch duplicate field "[1].path", '
+        'unknown field "spec.unknown1", unknown field "spec.unknown3"'
+    )
+
+
+async def test_what_is_unknown_and_given_twice_is_unknown(http: Http, configmaps: str) -> None:
+    body = b'{"metadata": {"name": "x"}, "foo": 1, "foo": 2}'
+    answer = await http("POST", f"{configmaps}?fieldValidation=Strict", body)
+    assert answer.message.endswith('strict decoding error: unknown field "foo"')
