@@ -27,7 +27,7 @@ from pynetes.network.table import KernelTable, Plan
 
 SIZES = (1, 1_000, 5_000)
 ENDPOINT = "10.244.9.9"  # of service 1: an address of the namespace itself
-HERE = rules.Here(rules.Ranges("10.244.0.0/16", "10.96.0.0/12", "10.89.0.128/25"), ("10.89.0.2",))
+HERE = rules.Here(rules.Ranges("10.244.0.0/16", ("10.96.0.0/12",), "10.89.0.128/25"), ("10.89.0.2",))
 
 
 def main() -> None:
