@@ -30,6 +30,8 @@ OWNED = (
     "startTime",
     "qosClass",
     "observedGeneration",
+    "allocatedResources",
+    "resources",
     "initContainerStatuses",
     "containerStatuses",
     "ephemeralContainerStatuses",

@@ -11,6 +11,7 @@ from pynetes.machinery.meta import Obj
 STATIC_SOURCE = "kubernetes.io/config.source"
 STATIC_MIRROR = "kubernetes.io/config.mirror"
 RESTART_ALL = "RestartAllContainers"
+STATIC_SEEN = "kubernetes.io/config.seen"
 STATIC_HASH = "kubernetes.io/config.hash"
 
 

@@ -48,6 +48,7 @@ def parse(text: str, node_name: str) -> Obj:
         **(metadata.get("annotations") or {}),
         spec.STATIC_HASH: digest,
         spec.STATIC_SOURCE: "file",
+        spec.STATIC_SEEN: clock.micro_timestamp(),
     }
     metadata["creationTimestamp"] = clock.timestamp()
     pod["spec"]["nodeName"] = node_name
@@ -174,6 +175,7 @@ class StaticPods:
         old = known is not None and meta.annotations(known).get(spec.STATIC_MIRROR) != digest
         if known is not None and (old or meta.is_deleting(known)):
             await self._delete(known)
+            await clock.sleep(SETTLE_SECONDS)  # who waits for the end of the old mirror is to see that there is none
             known = None
         if known is None:
             node = await client.get("nodes", self._kubelet.options.node_name)

@@ -85,7 +85,15 @@ def make_status(facts: Facts) -> Obj:
     status["qosClass"] = qos_class(pod)
     status["startTime"] = facts.old.get("startTime") or clock.timestamp()
     status |= _addresses(facts)
-    return status
+    return status | _pod_level(pod)
+
+
+def _pod_level(pod: Obj) -> Obj:
+    """The resources of the pod as a whole, for a pod that states some (KEP-2837)."""
+    level = pod["spec"].get("resources") or {}
+    amounts = {kind: level[kind] for kind in ("limits", "requests") if level.get(kind)}
+    shown: Obj = {"resources": amounts} if amounts else {}
+    return shown | ({"allocatedResources": level["requests"]} if level.get("requests") else {})
 
 
 def _rejected(facts: Facts, reason: str, message: str) -> Obj:

@@ -105,6 +105,7 @@ async def test_a_static_pod_runs_and_is_mirrored(node: Node) -> None:
     await appears(node, "fixed-node-1")
     pod = await node.wait("fixed-node-1", is_ready)
     assert pod["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    assert clock.parse_time(pod["metadata"]["annotations"]["kubernetes.io/config.seen"]) <= clock.now()
     first = pod["status"]["containerStatuses"][0]["containerID"]
     await node.client.delete("pods", "fixed-node-1", "default", grace_period_seconds=0)
     await appears(node, "fixed-node-1")

@@ -276,6 +276,21 @@ async def test_limits_reach_the_cgroups(node: Node) -> None:
     assert not cgroups.file("memory", path, "").exists()
 
 
+async def test_resources_of_the_pod_as_a_whole(node: Node) -> None:
+    level = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+    pod = await run(node, make_pod("level", "sleep", "3600", resources=level))
+    assert pod["status"]["resources"] == level and pod["status"]["allocatedResources"] == level["requests"]
+    assert pod["status"]["qosClass"] == "Burstable"
+    cgroups = node.kubelet.context.cgroups
+    path = cgroups.pod_path(pod["metadata"]["uid"], "Burstable")
+    container_id = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    if not cgroups.v2:
+        for where in (path, f"{path}/{container_id}"):
+            assert cgroups.file("cpu", where, "cpu.cfs_quota_us").read_text().strip() == "20000"
+            assert cgroups.file("memory", where, "memory.limit_in_bytes").read_text().strip() == str(64 << 20)
+    await node.delete("level")
+
+
 async def test_host_ports(node: Node) -> None:
     container = {"ports": [{"containerPort": 8080, "hostPort": 18080}]}
     script = "echo hello > /www/index.html; httpd -f -p 8080 -h /www"
