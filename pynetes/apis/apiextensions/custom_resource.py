@@ -55,7 +55,14 @@ class CustomResourceStrategy(Strategy):
                 reason = error.message.partition(": ")[2]
                 message = f'{kind} in version "{version}" cannot be handled as a {kind}: {reason}'
                 raise status_errors.bad_request(message) from error
-        return shape.prune(obj, self.schema, is_resource=True)
+        dropped = shape.prune(obj, self.schema, is_resource=True)
+        try:
+            shape.type_metadata(obj, self.schema)
+        except ValueError as error:
+            kind, version = self.resource.kind, self.resource.version
+            message = f'{kind} in version "{version}" cannot be handled as a {kind}: {error}'
+            raise status_errors.bad_request(message) from None
+        return dropped
 
     def default(self, obj: Obj) -> None:
         shape.default(obj, self.schema)

@@ -5,13 +5,16 @@ Also what a schema says of lists: that items of a set, or of a map by its keys, 
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from pynetes.apis import metadata
 from pynetes.apis.apiextensions import values
-from pynetes.machinery import errors
-from pynetes.machinery.errors import FieldError
+from pynetes.machinery import errors, names, scheme
+from pynetes.machinery.errors import FieldError, StatusError
 from pynetes.machinery.meta import Obj
 
+_METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 RESOURCE_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
 
 
@@ -134,6 +137,36 @@ def _repeated_items(value: list[Any], schema: Obj, path: str) -> list[FieldError
     return found
 
 
+def type_metadata(value: Any, schema: Obj, path: str = "") -> None:
+    """Give the metadata of embedded resources their shape, in place; ValueError says which have none."""
+    if isinstance(value, dict):
+        if path and schema.get("x-kubernetes-embedded-resource") and value.get("metadata") is not None:
+            try:
+                value["metadata"] = scheme.convert(_METADATA, value["metadata"])
+            except StatusError as error:
+                reason = error.message.partition(": ")[2]
+                raise ValueError(str(errors.invalid_value(f"{path}.metadata", value["metadata"], reason))) from None
+        properties, additional = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key, item in value.items():
+            shape = properties.get(key, additional)
+            if isinstance(shape, dict):
+                type_metadata(item, shape, values.child(path, key))
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(value):
+            type_metadata(item, schema["items"], f"{path}[{index}]")
+
+
+def _metadata_faults(value: Obj, path: str) -> list[FieldError]:
+    """What is wrong with the metadata of an embedded resource; it need not have a name."""
+    held = value.get("metadata")
+    if not isinstance(held, dict):
+        return []
+    named = held if held.get("name") else {**held, "name": "unnamed"}
+    namespaced = bool(held.get("namespace"))
+    wrong = metadata.validate({"metadata": named}, namespaced=namespaced, name_check=names.path_segment)
+    return [replace(each, field=values.child(path, each.field)) for each in wrong]
+
+
 def embedded_faults(value: Any, schema: Obj, path: str = "") -> list[FieldError]:
     """What is wrong with objects inside the object that are resources themselves: they must say what they are."""
     found: list[FieldError] = []
@@ -144,6 +177,7 @@ def embedded_faults(value: Any, schema: Obj, path: str = "") -> list[FieldError]
                     found.append(errors.required(values.child(path, key), "must not be empty"))
                 elif not isinstance(value[key], str) or not value[key]:
                     found.append(errors.invalid_value(values.child(path, key), value[key], "must not be empty"))
+            found += _metadata_faults(value, path)
         properties, additional = schema.get("properties") or {}, schema.get("additionalProperties")
         for key, item in value.items():
             shape = properties.get(key, additional)

@@ -36,8 +36,7 @@ class CustomResource(Resource):
         self.terminating = meta.is_condition_true(definition, "Terminating")
         list_kind = _names(definition).get("listKind") or rt.list_kind
         self.list_head = f'{{"kind":"{list_kind}","apiVersion":"{rt.api_version}","metadata":'.encode()
-        properties = {**(strategy.schema.get("properties") or {}), **_EVERY_OBJECT}
-        self.schema = scheme.from_openapi(strategy.schema | {"properties": properties}, rt.kind)
+        self.schema = scheme.from_openapi(_typed(strategy.schema, is_resource=True), rt.kind)
         several = len(definition["spec"].get("versions") or []) > 1
         changed = definition["metadata"].get("generation", 1) > 1
         self.converts = several or changed or shape.has_defaults(strategy.schema)
@@ -77,6 +76,20 @@ class CustomResource(Resource):
         """The version's schema as it was written."""
         assert isinstance(self.strategy, CustomResourceStrategy)
         return self.strategy.schema
+
+
+def _typed(schema: Obj, *, is_resource: bool = False) -> Obj:
+    """A schema in which every resource, the whole and those embedded in it, has what all have."""
+    made = dict(schema)
+    properties = {name: _typed(inner) for name, inner in (schema.get("properties") or {}).items()}
+    if is_resource or schema.get("x-kubernetes-embedded-resource"):
+        properties |= _EVERY_OBJECT
+    if properties:
+        made["properties"] = properties
+    for field in ("items", "additionalProperties"):
+        if isinstance(schema.get(field), dict):
+            made[field] = _typed(schema[field])
+    return made
 
 
 def served(definition: Obj, client: WebhookClient) -> list[CustomResource]:

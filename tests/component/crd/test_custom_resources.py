@@ -80,6 +80,26 @@ async def test_rules_are_checked_against_the_schema_they_stand_in(http: Http) ->
 # Objects.
 
 
+async def test_embedded_objects_have_metadata_like_any_other(http: Http) -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
+    spec: Obj = {"type": "object", "properties": {"template": embedded}}
+    kind = await Kind(http, version(schema={"type": "object", "properties": {"spec": spec}})).establish()
+
+    async def create(metadata: Obj, query: str = "") -> Answer:
+        template = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "more": 1}
+        whole = kind.object() | {"spec": {"template": template}}
+        return await http("POST", kind.path() + query, whole)
+
+    strict = await create({"name": "x", "nothing": 1}, "?fieldValidation=Strict")
+    assert strict.message.endswith('strict decoding error: unknown field "spec.template.metadata.nothing"')
+    wrong = await create({"labels": {"a b": "c"}})
+    assert wrong.json["details"]["causes"][0]["field"] == "spec.template.metadata.labels"
+    mistyped = await create({"labels": 5})
+    assert (mistyped.status, "spec.template.metadata: Invalid value" in mistyped.message) == (400, True)
+    made = (await create({"name": "x", "nothing": 1})).json["spec"]["template"]
+    assert (made["metadata"], made["more"]) == ({"name": "x"}, 1)
+
+
 async def test_an_object_says_what_it_is(http: Http) -> None:
     kind = await Kind(http).establish()
     whole = kind.object()
