@@ -11,7 +11,7 @@ import msgspec
 from pynetes.apiserver import negotiate, yaml
 from pynetes.apiserver.registry import Context, Resource
 from pynetes.apiserver.request import Request
-from pynetes.machinery import decode_errors, errors, scheme, wire
+from pynetes.machinery import decode_errors, errors, json_syntax, scheme, wire
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
 
@@ -34,13 +34,10 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context, repeated: list[
     try:
         obj: Obj = wire.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise errors.bad_request(
-            f"the object provided is unrecognized (must be of type {rt.kind}): couldn't get version/kind; "
-            f"json parse error: {error}"
-        ) from error
+        raise _unrecognized(raw, rt, json_syntax.error(raw) or str(error)) from error
     if not isinstance(obj, dict):
-        raise errors.bad_request(f"the object provided is unrecognized (must be of type {rt.kind})")
-    _check_custom(obj, rt)
+        raise _unrecognized(raw, rt, "not an object")
+    check_custom(obj, rt)
     checked = ctx.field_validation != "Ignore"
     faults = [f'unknown field "{path}"' for path in decode_errors.unknown_fields(schema, obj)] if checked else []
     if checked and not repeated:
@@ -50,7 +47,15 @@ def _decode_custom(raw: bytes, resource: Resource, ctx: Context, repeated: list[
     return obj
 
 
-def _check_custom(obj: Obj, rt: ResourceType) -> None:
+def _unrecognized(raw: bytes, rt: ResourceType, reason: str) -> errors.StatusError:
+    """The refusal of a body that is no object at all."""
+    return errors.bad_request(
+        f"the object provided is unrecognized (must be of type {rt.kind}): couldn't get version/kind; "
+        f"json parse error: {reason} ({decode_errors.summarize(raw)})"
+    )
+
+
+def check_custom(obj: Obj, rt: ResourceType) -> None:
     """A custom object says what it is; that its kind is wrong is a fault of the object, not of its form."""
     kind, version = obj.get("kind"), obj.get("apiVersion") or ""
     if not isinstance(kind, str) or not kind:

@@ -112,7 +112,10 @@ class _Patch:
             assert resource.definition is not None
             patched = strategic.apply(old, self._patch, resource.definition)
         self._check_fields(patched)
-        bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
+        if resource.custom is not None:
+            bodies.check_custom(patched, resource.rt)
+        else:
+            bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
         bodies.check_name(patched, self._info.name, self._info.namespace if resource.rt.namespaced else "")
         if resource.definition is None:
             self._note(resource.strategy.receive(patched), patched)

@@ -115,6 +115,15 @@ async def test_an_object_says_what_it_is(http: Http) -> None:
     for other in ("", f"{kind.group}/v9"):
         message = f"the API version in the data ({other}) does not match the expected API version ({kind.group}/v1)"
         assert await said(apiVersion=other) == (400, message)
+    answer = await http("POST", kind.path(), b"{nope")
+    assert answer.json["message"] == (
+        "the object provided is unrecognized (must be of type CronTab): couldn't get version/kind; json parse error: "
+        "invalid character 'n' looking for beginning of object key string ({nope)"
+    )
+    await kind.create()
+    media = "application/merge-patch+json"
+    answer = await http("PATCH", kind.path("a"), {"kind": "Foo"}, content_type=media)
+    assert (answer.status, answer.json["message"]) == (422, wrong)
 
 
 async def test_an_object_is_defaulted_and_pruned(http: Http) -> None:
