@@ -6,7 +6,7 @@ Unlike Endpoints they also list pods that are terminating, with conditions that 
 import asyncio
 from collections.abc import Iterable
 
-from pynetes.controllers import pods, slices
+from pynetes.controllers import pods, slices, topology_hints
 from pynetes.controllers.controller import Context, Controller, is_namespace_terminating, own_key
 from pynetes.controllers.expectations import Expectations
 from pynetes.controllers.service_pods import (
@@ -63,7 +63,7 @@ def build_endpoint(service: Obj, pod: Obj, zone: str | None, *, ipv6: bool) -> O
 
 def _hints(service: Obj, endpoint: Obj) -> Obj | None:
     """Where traffic for the endpoint should come from, as `trafficDistribution` wishes."""
-    wish = service["spec"].get("trafficDistribution")
+    wish = None if topology_hints.is_wanted(service) else service["spec"].get("trafficDistribution")
     if wish not in ("PreferClose", "PreferSameZone", "PreferSameNode") or not endpoint["conditions"]["ready"]:
         return None
     hints: Obj = {}
@@ -113,6 +113,7 @@ class EndpointSliceController(Controller):
         self.pods = self.watch("pods", affected_services(self.services))
         self.slices = self.watch(SLICES, self._slice_changed, indexers={"service": by_service})
         self.nodes = self.watch("nodes", self._node_changed)
+        self._without_hints: dict[tuple[str, str], str] = {}  # and why, of services that would have some
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
         keys: dict[str, None] = {}
@@ -125,7 +126,12 @@ class EndpointSliceController(Controller):
         return keys
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        """A node that appears or moves zone changes the endpoints of the pods on it."""
+        """A node that appears or moves zone changes the endpoints of the pods on it, and every zone's part of all."""
+        counted = [topology_hints.zone_and_cpu(node) if node is not None else None for node in (old, new)]
+        keys = {meta.key(service) for service in self.services.list() if topology_hints.is_wanted(service)}
+        return [*self._endpoints_on(old, new), *(keys if counted[0] != counted[1] else ())]
+
+    def _endpoints_on(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
         if new is None or (old is not None and meta.labels(old).get(ZONE_LABEL) == meta.labels(new).get(ZONE_LABEL)):
             return ()
         spaces = {meta.namespace(pod) for pod in self.pods.list() if pods.node_name(pod) == meta.name(new)}
@@ -137,6 +143,8 @@ class EndpointSliceController(Controller):
         if service is None:
             self.times.forget(key)
             self.expectations.forget(key)
+            for family in ("IPv4", "IPv6"):
+                self._without_hints.pop((key, family), None)
             await asyncio.gather(*(self._delete(found) for found in existing))
             return
         if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
@@ -150,7 +158,8 @@ class EndpointSliceController(Controller):
         strays = [found for found in existing if found.get("addressType") not in types]
         for address_type in types:
             mine = sorted((s for s in existing if s.get("addressType") == address_type), key=slices.by_age)
-            wanted = slices.group(self._endpoints(service, chosen, ipv6=address_type == "IPv6"))
+            found = [*self._endpoints(service, chosen, ipv6=address_type == "IPv6")]
+            wanted = slices.group(self._with_hints(service, address_type, found))
             changes = slices.pack(mine, wanted, self.context.options.max_endpoints_per_slice)
             await self._apply(service, address_type, mine, slices.with_placeholder(mine, changes), moment)
         await asyncio.gather(*(self._delete(found) for found in strays))
@@ -167,6 +176,27 @@ class EndpointSliceController(Controller):
             ports = endpoint_ports(service, pod)
             if endpoint is not None and (ports or is_headless(service)):
                 yield ports, endpoint
+
+    def _with_hints(
+        self, service: Obj, address_type: str, found: list[tuple[list[Obj], Obj]]
+    ) -> list[tuple[list[Obj], Obj]]:
+        """The endpoints with zones to serve, if the service asks for that and it can be done; an event says if not."""
+        place = meta.key(service), address_type
+        if not topology_hints.is_wanted(service):
+            self._without_hints.pop(place, None)
+            return found
+        reason, hinted = "", found
+        try:
+            endpoints = topology_hints.give([endpoint for _, endpoint in found], self.nodes.list())
+            hinted = [(ports, endpoint) for (ports, _), endpoint in zip(found, endpoints, strict=True)]
+        except topology_hints.NoHints as error:
+            reason = str(error)
+        if self._without_hints.get(place) != reason:
+            self._without_hints[place] = reason
+            outcome = ("Warning", "TopologyAwareHintsDisabled") if reason else ("Normal", "TopologyAwareHintsEnabled")
+            text = reason or "Topology Aware Hints has been enabled"
+            self.events.event(service, *outcome, f"{text}, addressType: {address_type}")
+        return hinted
 
     async def _apply(
         self, service: Obj, address_type: str, existing: list[Obj], changes: slices.Changes, moment: str | None
