@@ -414,10 +414,14 @@ class PodWorker:
         self.launcher.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._cgroup = self.node.cgroups.create_pod(self.uid, qos_class(self.pod), limits)
         failures = await self.volumes.set_up()
+        if unknown := sorted(self.volumes.unprocessed):
+            names, why = " ".join(unknown), "; ".join(failures.pop(name) for name in unknown)
+            text = f"unmounted volumes=[{names}], unattached volumes=[], failed to process volumes=[{names}]: {why}"
+            self.launcher.pod_event("Warning", "FailedMount", f"Unable to attach or mount volumes: {text}")
         for name, text in failures.items():
             message = f'MountVolume.SetUp failed for volume "{name}" : {text}'
             self.launcher.pod_event("Warning", "FailedMount", message)
-        return self._next_retry("mount", *MOUNT_RETRY) if failures else None
+        return self._next_retry("mount", *MOUNT_RETRY) if failures or unknown else None
 
     def _tell(self, type: str, reason: str, message: str) -> None:
         """An event about the pod that is said once only."""

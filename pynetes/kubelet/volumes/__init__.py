@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pynetes.kubelet.volumes.base import Volume, VolumeContext, VolumeError
+from pynetes.kubelet.volumes.base import UnknownSourceError, Volume, VolumeContext, VolumeError
 from pynetes.kubelet.volumes.claim import ClaimVolume
 from pynetes.kubelet.volumes.config_map import ConfigMapVolume
 from pynetes.kubelet.volumes.downward_api import DownwardApiVolume
@@ -45,10 +45,15 @@ class PodVolumes:
                 kind = "emptyDir"
             self.volumes[entry["name"]] = KINDS[kind](entry["name"], entry.get(kind) or {}, context)
         self._ready: set[str] = set()
+        self.unprocessed: list[str] = []  # the volumes of which the last set-up did not even learn what to mount
 
     async def set_up(self) -> dict[str, str]:
         """Set up what is not ready yet; returns the failures by volume name."""
-        failures = dict.fromkeys(self._unknown, "no volume plugin matched")
+        self.unprocessed = [*self._unknown]
+        failures = {
+            name: f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
+            for name in self._unknown
+        }
         for name, volume in self.volumes.items():
             if name in self._ready:
                 continue
@@ -56,6 +61,8 @@ class PodVolumes:
                 await volume.set_up()
             except VolumeError as error:
                 failures[name] = str(error)
+                if isinstance(error, UnknownSourceError):
+                    self.unprocessed.append(name)
             except OSError as error:
                 failures[name] = f"{error.strerror}: {error.filename}"
             else:

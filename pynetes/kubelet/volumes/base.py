@@ -24,6 +24,10 @@ class VolumeError(Exception):
     """The volume cannot be set up (yet); the text goes into a FailedMount event."""
 
 
+class UnknownSourceError(VolumeError):
+    """What the volume is made of is not known (yet), so there is nothing to mount."""
+
+
 @dataclass
 class VolumeContext:
     """What a volume knows of its pod and may ask of the node."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pynetes.kubelet.sources import MissingObject
-from pynetes.kubelet.volumes.base import Volume, VolumeError, own
+from pynetes.kubelet.volumes.base import UnknownSourceError, Volume, VolumeError, own
 from pynetes.kubelet.volumes.host_path import HostPathVolume
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
@@ -53,13 +53,21 @@ class ClaimVolume(Volume):
         self._target = host_path.path
 
     async def _bound(self) -> Obj:
+        processing = f"error processing PVC {self.context.namespace}/{self.claim}"
         try:
             claim = await self.context.get("persistentvolumeclaims", self.context.namespace, self.claim)
             if (claim.get("status") or {}).get("phase") != "Bound" or not claim["spec"].get("volumeName"):
-                raise VolumeError(f'PVC "{self.context.namespace}/{self.claim}" is not bound')
+                raise UnknownSourceError(f"{processing}: PVC is not bound")
+        except MissingObject as error:
+            why = f'persistentvolumeclaims "{self.claim}" not found' if error.absent else str(error)
+            raise UnknownSourceError(f"{processing}: failed to fetch PVC from API server: {why}") from None
+        try:
             volume = await self.context.get_cluster("persistentvolumes", claim["spec"]["volumeName"])
         except MissingObject as error:
-            raise VolumeError(str(error)) from None
+            why = f'persistentvolumes "{claim["spec"]["volumeName"]}" not found' if error.absent else str(error)
+            name = claim["spec"]["volumeName"]
+            text = f'{processing}: failed to fetch PV "{name}" from API server: {why}'
+            raise UnknownSourceError(text) from None
         reference = volume["spec"].get("claimRef") or {}
         if reference.get("uid") and reference["uid"] != meta.uid(claim):
             raise VolumeError(f'PVC "{self.context.namespace}/{self.claim}" is not bound to PV "{meta.name(volume)}"')

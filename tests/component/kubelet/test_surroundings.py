@@ -276,6 +276,21 @@ async def test_limits_reach_the_cgroups(node: Node) -> None:
     assert not cgroups.file("memory", path, "").exists()
 
 
+async def test_volumes_of_which_nothing_is_known(node: Node) -> None:
+    claim = {"name": "c", "persistentVolumeClaim": {"claimName": "nope"}}
+    await node.create(mounted(make_pod("claims", "sleep", "1", volumes=[claim]), {"name": "c", "mountPath": "/c"}))
+    text = (
+        "Unable to attach or mount volumes: unmounted volumes=[c], unattached volumes=[], failed to process "
+        "volumes=[c]: error processing PVC default/nope: failed to fetch PVC from API server: "
+        'persistentvolumeclaims "nope" not found'
+    )
+    deadline = clock.monotonic() + 10
+    while ("FailedMount", text) not in await node.events("claims"):
+        assert clock.monotonic() < deadline, await node.events("claims")
+        await clock.sleep(0.1)
+    await node.delete("claims")
+
+
 async def test_resources_of_the_pod_as_a_whole(node: Node) -> None:
     level = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
     pod = await run(node, make_pod("level", "sleep", "3600", resources=level))
