@@ -21,6 +21,7 @@ from pynetes.apiserver.admission.node_restriction import NodeRestriction
 from pynetes.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from pynetes.apiserver.admission.pod_node_selector import PodNodeSelector
 from pynetes.apiserver.admission.pod_security import PodSecurity
+from pynetes.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from pynetes.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
 from pynetes.apiserver.admission.priority import Priority
 from pynetes.apiserver.admission.rbac_escalation import RbacEscalation
@@ -63,6 +64,7 @@ ORDER: tuple[Callable[[], Plugin], ...] = (
     PodNodeSelector,
     Priority,
     DefaultTolerationSeconds,
+    PodTolerationRestriction,
     ExtendedResourceToleration,
     DefaultStorageClass,
     StorageObjectInUseProtection,
