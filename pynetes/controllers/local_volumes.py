@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pynetes.controllers import volume_matching as matching
 from pynetes.controllers.controller import Context, Controller, ignore_not_found
-from pynetes.machinery import meta
+from pynetes.controllers.status import update_status
+from pynetes.machinery import meta, quantity
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
@@ -100,7 +101,10 @@ class LocalVolumeProvisioner(Controller):
             await self._remove(self._folder, self.volumes.get(name))
 
     async def _provision(self, folder: Path, claim: Obj | None) -> None:
-        if claim is None or meta.is_deleting(claim) or claim["spec"].get("volumeName"):
+        if claim is None or meta.is_deleting(claim):
+            return
+        if claim["spec"].get("volumeName"):
+            await self._expand(claim)
             return
         storage_class = self.classes.get(matching.class_of(claim))
         if storage_class is None or storage_class.get("provisioner") != PROVISIONER:
@@ -127,6 +131,23 @@ class LocalVolumeProvisioner(Controller):
                 return
             raise
         self.events.event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
+
+    async def _expand(self, claim: Obj) -> None:
+        """Give a bound claim the size it asks for: a directory has as much room as its disk."""
+        volume = self.volumes.get(claim["spec"]["volumeName"])
+        status, wanted = claim.get("status", {}), matching.requested(claim)
+        if volume is None or status.get("phase") != "Bound" or not matching.is_for(volume, claim):
+            return
+        if wanted <= quantity.value((status.get("capacity") or {}).get("storage", "0")):
+            return
+        size = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+        self.events.event(claim, "Normal", "Resizing", f"External resizer is resizing volume {meta.name(volume)}")
+        if matching.capacity(volume) < wanted:
+            grown = {**volume["spec"], "capacity": {**(volume["spec"].get("capacity") or {}), **size}}
+            await self.client.update("persistentvolumes", {**volume, "spec": grown})
+        done = {**status, "capacity": {**(status.get("capacity") or {}), **size}, "allocatedResources": size}
+        await update_status(self.client, "persistentvolumeclaims", claim, done)
+        self.events.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
 
     async def _remove(self, folder: Path, volume: Obj | None) -> None:
         if volume is None or meta.is_deleting(volume):

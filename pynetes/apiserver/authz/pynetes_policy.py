@@ -45,8 +45,9 @@ PYNETES_ROLES: tuple[Role, ...] = (
     Role(
         _PROVISIONER,
         (
-            rule("get list watch create delete", "persistentvolumes"),
+            rule("get list watch create update delete", "persistentvolumes"),
             rule(READ, "persistentvolumeclaims nodes"),
+            rule("update", "persistentvolumeclaims/status"),
             rule("get list watch create", "storageclasses", STORAGE),
             events_rule(),
         ),

@@ -194,6 +194,23 @@ async def test_a_claim_of_the_standard_class_gets_a_directory_for_its_life(world
     assert not path.exists()
 
 
+@pytest.mark.options(local_volumes_dir=lambda request: str(request.getfixturevalue("tmp_path")))
+async def test_a_claim_whose_class_allows_it_grows(world: World) -> None:
+    made = {"metadata": {"name": "elastic"}, "provisioner": "pynetes.dev/local", "allowVolumeExpansion": True}
+    await world.client.create("storageclasses.storage.k8s.io", made)
+    await world.create("persistentvolumeclaims", claim("c", storageClassName="elastic"))
+
+    async def has(size: str) -> Any:
+        found = await world.get("persistentvolumeclaims", "c")
+        return found if (found.get("status", {}).get("capacity") or {}).get("storage") == size else None
+
+    await world.eventually(lambda: has("1Gi"))
+    await world.patch("persistentvolumeclaims", "c", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+    found = await world.eventually(lambda: has("2Gi"))
+    volume = await world.client.get("persistentvolumes", found["spec"]["volumeName"])
+    assert volume["spec"]["capacity"] == {"storage": "2Gi"}
+
+
 async def test_an_ephemeral_volume_has_a_claim_as_long_as_its_pod(world: World) -> None:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
     source = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
