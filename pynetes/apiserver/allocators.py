@@ -277,8 +277,8 @@ async def _addresses(tx: Transaction, service: Obj, held: list[str], available: 
     found: list[str] = []
     for index, family in enumerate(spec["ipFamilies"]):
         text = asked[index] if index < len(asked) else ""
-        if text and text in held:
-            found.append(text)
+        if text and (text in held or (held and index == 0)):
+            found.append(text)  # the first never changes: validation refuses another, in range or not
             continue
         ranges = available.get(family, [])
         try:

@@ -57,6 +57,16 @@ async def test_an_address_out_of_range_is_refused(api: Api) -> None:
     assert "the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is" in error.message
 
 
+@pytest.mark.parametrize("address", ["10.0.0.5", "10.96.77.77"])
+async def test_the_address_of_a_service_does_not_change(api: Api, address: str) -> None:
+    service = await api.create("services", "fixed", spec={"ports": [{"port": 80}]})
+    before = await taken(api)
+    service["spec"]["clusterIP"], service["spec"]["clusterIPs"] = address, [address]
+    error = await refused(api.update("services", service))
+    assert f'spec.clusterIPs[0]: Invalid value: ["{address}"]: may not change once set' in error.message
+    assert await taken(api) == before
+
+
 async def test_services_made_at_once_get_different_addresses_and_ports(api: Api) -> None:
     spec = {"type": "NodePort", "ports": [{"port": 80}]}
     made = await asyncio.gather(*(api.create("services", f"s{n}", spec=spec) for n in range(30)))
