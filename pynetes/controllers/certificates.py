@@ -165,11 +165,12 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATE)
             .not_valid_after(until)
-            .add_extension(_key_usage(usages), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_authority_identifier(self.certificate), critical=False)
         )
-        extended = [_EXTENDED_USAGES[usage] for usage in usages if usage in _EXTENDED_USAGES]
+        if (usage := _key_usage(usages)) is not None:
+            builder = builder.add_extension(usage, critical=True)
+        extended = [_EXTENDED_USAGES[each] for each in usages if each in _EXTENDED_USAGES]
         if extended:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
         try:
@@ -180,8 +181,11 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _key_usage(usages: Iterable[str]) -> x509.KeyUsage:
+def _key_usage(usages: Iterable[str]) -> x509.KeyUsage | None:
+    """What the key may do; none if the request does not say: OpenSSL refuses a certificate whose key may do nothing."""
     chosen = {_KEY_USAGES[usage] for usage in usages if usage in _KEY_USAGES}
+    if not chosen:
+        return None
     return x509.KeyUsage(**{field: field in chosen for field in set(_KEY_USAGES.values())})
 
 

@@ -198,6 +198,8 @@ def test_a_signed_certificate_says_what_was_asked_and_no_more() -> None:
     assert usage.digital_signature
     assert not usage.key_cert_sign
     made.verify_directly_issued_by(root)
+    client = x509.load_pem_x509_certificate(Authority(root, key).sign(csr("alice"), ["client auth"], 600, NOW))
+    assert x509.KeyUsage.oid not in [extension.oid for extension in client.extensions]
 
 
 def test_aggregation_takes_each_rule_once_and_not_its_own() -> None:
