@@ -47,6 +47,14 @@ class VolumeContext:
         """The pod's namespace."""
         return meta.namespace(self.pod)
 
+    def must_own(self, path: Path, group: int) -> bool:
+        """Whether a volume is to be given to the group: `fsGroupChangePolicy` may spare one that is as it should be."""
+        policy = (self.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
+        if policy != "OnRootMismatch":
+            return True
+        info = path.stat()
+        return info.st_gid != group or info.st_mode & 0o2770 != 0o2770
+
     @property
     def fs_group(self) -> int | None:
         """The group that is to own the pod's volumes."""

@@ -48,7 +48,8 @@ class ClaimVolume(Volume):
         if not host_path.path.exists():
             raise VolumeError(f"path {host_path.path} does not exist")
         group = self.context.fs_group
-        if spec.get("local") and group is not None and not self.read_only:
+        wanted = spec.get("local") and group is not None and not self.read_only
+        if wanted and group is not None and self.context.must_own(host_path.path, group):
             own(host_path.path, group, read_only=False)
         self._target = host_path.path
 

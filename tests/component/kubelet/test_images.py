@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -135,3 +136,38 @@ async def test_a_claim_keeps_its_data(node: Node) -> None:
     pod = await node.wait("claim-2", is_ready)
     assert await node.exec(pod, "cat", "/v/f") == "x\nx\n"
     await node.delete("claim-2")
+
+
+@pytest.mark.parametrize(("policy", "group"), [("OnRootMismatch", 0), ("Always", 4321)])
+async def test_a_volume_whose_root_is_right_may_be_spared(node: Node, policy: str, group: int) -> None:
+    name = f"owned-{policy.lower()}"
+    directory = node.options.root_dir.parent / name
+    directory.mkdir()
+    (directory / "file").touch()
+    os.chown(directory, -1, 4321)
+    directory.chmod(0o2770)
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
+    spec: Obj = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "local": {"path": str(directory)},
+        "claimRef": {"namespace": "default", "name": name},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}},
+    }
+    await node.client.create("persistentvolumes", {"metadata": {"name": name}, "spec": spec})
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim |= {"volumeName": name, "storageClassName": ""}
+    metadata = {"name": name, "namespace": "default"}
+    await node.client.create("persistentvolumeclaims", {"metadata": metadata, "spec": claim})
+    bound = {"status": {"phase": "Bound"}}
+    await node.client.patch("persistentvolumeclaims", name, bound, "default", subresource="status")
+    pod = make_pod(
+        name, "sleep", "3600",
+        container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": name}}],
+        securityContext={"fsGroup": 4321, "fsGroupChangePolicy": policy},
+    )  # fmt: skip
+    await node.create(pod)
+    await node.wait(name, is_ready)
+    assert (directory / "file").stat().st_gid == group
+    await node.delete(name)
