@@ -55,23 +55,23 @@ def changes(old: Obj, new: Obj) -> list[tuple[str, str]]:
     if not is_ours(new):
         return []
     found = []
-    for field, reason in _TOLD.items():
-        values = [_shown(spec.get(field)) for spec in (before, after)]
+    for field, (reason, unset) in _TOLD.items():
+        values = [_shown(spec.get(field) or unset) for spec in (before, after)]
         if values[0] != values[1]:
             found.append((reason, " -> ".join(values)))
     return found
 
 
-_TOLD = {
-    "loadBalancerSourceRanges": "LoadBalancerSourceRanges",
-    "loadBalancerIP": "LoadbalancerIP",
-    "externalTrafficPolicy": "ExternalTrafficPolicy",
-    "healthCheckNodePort": "HealthCheckNodePort",
+_TOLD: dict[str, tuple[str, str | int | list[str]]] = {  # the event's reason, and what an absent value is
+    "loadBalancerSourceRanges": ("LoadBalancerSourceRanges", []),
+    "loadBalancerIP": ("LoadbalancerIP", ""),
+    "externalTrafficPolicy": ("ExternalTrafficPolicy", ""),
+    "healthCheckNodePort": ("HealthCheckNodePort", 0),
 }
 
 
-def _shown(value: str | int | list[str] | None) -> str:
-    return f"[{' '.join(value)}]" if isinstance(value, list) else str(value or "")
+def _shown(value: str | int | list[str]) -> str:
+    return f"[{' '.join(value)}]" if isinstance(value, list) else str(value)
 
 
 def ingress_addresses(service: Obj) -> list[str]:

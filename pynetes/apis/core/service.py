@@ -18,6 +18,7 @@ from pynetes.machinery import meta, names
 from pynetes.machinery.meta import Obj
 
 AFFINITY_SECONDS = 10800
+_ADDRESS_MODES = ("Proxy", "VIP")
 _TRAFFIC_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
@@ -82,14 +83,22 @@ class ServiceStrategy(Strategy):
         ingresses = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
         if ingresses and printing.spec(new).get("type") != "LoadBalancer":
             errors.forbidden("status.loadBalancer.ingress", "may only be used when `spec.type` is LoadBalancer")
+            return
         for index, ingress in enumerate(ingresses):
             where = f"status.loadBalancer.ingress[{index}]"
+            mode, name = ingress.get("ipMode"), ingress.get("hostname")
             if ingress.get("ip"):
                 errors.check(f"{where}.ip", ingress["ip"], names.ip(ingress["ip"]))
-            elif ingress.get("ipMode"):
+                if mode is None:
+                    errors.required(f"{where}.ipMode", "must be specified when `ip` is set")
+                elif mode not in _ADDRESS_MODES:
+                    errors.unsupported(f"{where}.ipMode", mode, _ADDRESS_MODES)
+            elif mode is not None:
                 errors.forbidden(f"{where}.ipMode", "may not be specified when `ip` is not set")
-            if ingress.get("hostname"):
-                errors.check(f"{where}.hostname", ingress["hostname"], names.dns1123_subdomain(ingress["hostname"]))
+            if name:
+                errors.check(f"{where}.hostname", name, names.dns1123_subdomain(name))
+                if names.parse_ip(name) is not None:
+                    errors.invalid(f"{where}.hostname", name, "must be a DNS name, not an IP address")
 
     def warnings(self, obj: Obj) -> list[str]:
         return service_warnings.of(obj)

@@ -222,3 +222,30 @@ def test_an_ingress_address_needs_a_balancer(update, node_port):
     assert update("services", node_port, change, "status").errors == [
         "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is LoadBalancer"
     ]
+
+
+@pytest.mark.parametrize(
+    ("ingress", "expected"),
+    [
+        ({"ip": "192.0.2.1"}, []),
+        ({"ip": "192.0.2.1", "ipMode": "Proxy", "hostname": "a.example"}, []),
+        (
+            {"ip": "192.0.2.1", "ipMode": "Odd"},
+            ['ingress[0].ipMode: Unsupported value: "Odd": supported values: "Proxy", "VIP"'],
+        ),
+        ({"ipMode": "VIP"}, ["ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set"]),
+        ({"ip": "192.0.2.01"}, ['ingress[0].ip: Invalid value: "192.0.2.01": must not have leading 0s']),
+        (
+            {"hostname": "192.0.2.1"},
+            ['ingress[0].hostname: Invalid value: "192.0.2.1": must be a DNS name, not an IP address'],
+        ),
+    ],
+)
+def test_what_a_load_balancers_status_may_say(create, update, ingress, expected):
+    stored = create("services", service({"port": 80}, type="LoadBalancer")).obj
+
+    def change(obj):
+        obj["status"] = {"loadBalancer": {"ingress": [ingress]}}
+
+    found = update("services", stored, change, "status").errors
+    assert found == [f"status.loadBalancer.{each}" for each in expected]

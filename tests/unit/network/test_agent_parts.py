@@ -79,9 +79,9 @@ def test_events_tell_what_changed_of_a_load_balancer() -> None:
         externalTrafficPolicy="Local", healthCheckNodePort=30001, loadBalancerSourceRanges=["10.0.0.0/8", "::/0"]
     )
     assert loadbalancer.changes(before, after) == [
-        ("LoadBalancerSourceRanges", " -> [10.0.0.0/8 ::/0]"),
+        ("LoadBalancerSourceRanges", "[] -> [10.0.0.0/8 ::/0]"),
         ("ExternalTrafficPolicy", "Cluster -> Local"),
-        ("HealthCheckNodePort", " -> 30001"),
+        ("HealthCheckNodePort", "0 -> 30001"),
     ]
 
 
