@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from pynetes.apis.scheduling import SYSTEM_CLASSES
 from pynetes.apiserver.admission import Attributes, Plugin
 from pynetes.machinery import meta, resources
 from pynetes.machinery.meta import Obj
@@ -53,6 +54,8 @@ class Priority(Plugin):
         spec["priority"], spec["preemptionPolicy"] = priority, policy
 
     async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
+        if attributes.is_for("priorityclasses.scheduling.k8s.io", "DELETE") and attributes.name in SYSTEM_CLASSES:
+            raise attributes.forbidden("this is a system priority class and cannot be deleted")
         wanted = attributes.obj
         if wanted is None or not attributes.is_for("priorityclasses.scheduling.k8s.io", "CREATE", "UPDATE"):
             return

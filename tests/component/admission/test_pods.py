@@ -154,6 +154,16 @@ async def test_only_one_priority_class_is_the_default(admin: Rest, namespace: st
         await admin("DELETE", f"{classes}/usual")
 
 
+async def test_the_systems_priority_classes_stay(admin: Rest) -> None:
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical"
+    answer = await admin("DELETE", path)
+    assert (answer.status, answer.message) == (
+        403,
+        'priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: '
+        "this is a system priority class and cannot be deleted",
+    )
+
+
 async def test_tolerations_that_a_pod_has_are_left_alone(admin: Rest, namespace: str) -> None:
     everything = [{"operator": "Exists"}]
     assert (await admin.make(pods(namespace), pod(tolerations=everything)))["spec"]["tolerations"] == everything
