@@ -20,7 +20,9 @@ _STRINGS = {
     "duration": (types.DURATION, 128, 4),
     "byte": (types.BYTES, None, 2),
 }
-_METADATA = types.object_of({"name": types.STRING, "generateName": types.STRING})
+_KEY = Type("string", most=0)  # upstream's estimate takes keys for free
+_TEXT = Type("string", most=REQUEST_LIMIT - 2)
+_METADATA = types.object_of({"name": _TEXT, "generateName": _TEXT})
 
 
 def declared(schema: Obj, *, is_resource: bool = False) -> Type | None:
@@ -67,10 +69,10 @@ def _object(schema: Obj, *, is_resource: bool) -> Type | None:
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
         inner = declared(additional)
-        return None if inner is None else types.map_of(inner, most=most_elements(schema))
+        return None if inner is None else types.map_of(inner, _KEY, most_elements(schema))
     fields = {name: declared(inner) for name, inner in (schema.get("properties") or {}).items()}
     if is_resource:
-        fields |= {"apiVersion": types.STRING, "kind": types.STRING, "metadata": _METADATA}
+        fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
     return types.object_of({name: inner for name, inner in fields.items() if inner is not None})
 
 

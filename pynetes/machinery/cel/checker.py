@@ -22,6 +22,7 @@ _LITERALS = {bool: BOOL, int: INT, UInt: types.UINT, float: types.DOUBLE, str: t
 _TYPE_NAMES = ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type")
 _PREDICATES = {"all": "_&&_", "exists": "_||_", "exists_one": "_?_:_", "existsOne": "_?_:_"}
 _TRANSFORMS = ("transformList", "transformMap", "transformMapEntry")
+_LOOPS = frozenset({*_PREDICATES, "map", "filter", *_TRANSFORMS})
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ def check(text: str, names: Scope) -> Checked:
     """Check an expression that may use `names`; raises CelError with all that is wrong with it."""
     node = syntax.parse(text)
     checker = _Checker(text)
-    found = checker.type_of(node, names)
+    try:
+        found = checker.type_of(node, names)
+    except RecursionError:
+        raise CelError("expression recursion limit exceeded") from None
     if checker.complaints:
         raise CelError("\n".join(checker.complaints))
     return Checked(node, found, checker.types)
@@ -146,7 +150,7 @@ class _Checker:
                 found = [self.type_of(each, scope) for each in node.arguments]
                 first = found[0] if found else DYN
                 return first.parameters[0] if first.name == "list" else first
-        if node.function in (*_PREDICATES, "map", "filter", *_TRANSFORMS) and len(node.arguments) >= 2:
+        if len(node.arguments) >= (3 if node.function in _TRANSFORMS else 2) and node.function in _LOOPS:
             return self._comprehension(node, node.target, scope)
         if node.function in ("optMap", "optFlatMap") and len(node.arguments) == 2:
             target = self.type_of(node.target, scope)

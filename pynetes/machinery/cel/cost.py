@@ -2,7 +2,7 @@
 
 The unit is cel-go's: about one step of evaluation. Names and fields cost 1, traversing a string a tenth of its length,
 a loop its body times the most elements of what it goes over. Sizes come from literals and from the limits that types
-carry (`types.Type.most`); what nothing limits counts as `UNLIMITED`, where all sums stop.
+carry (`types.Type.most`), else from the size of a request; all sums stop at `UNLIMITED`.
 """
 
 import math
@@ -13,6 +13,7 @@ from pynetes.machinery.cel.syntax import Call, Index, Literal, MakeList, MakeMap
 from pynetes.machinery.cel.types import DYN, Type
 
 UNLIMITED = (1 << 64) - 1
+_UNKNOWN = 3 * 1024 * 1024  # no value is larger than a request
 
 _LIST, _MAP, _STRUCT = 10, 30, 40  # what making one costs
 _CHECK = 350_000  # asking the authorizer
@@ -34,7 +35,10 @@ _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"}
 
 def estimate(checked: Checked) -> int:
     """The most that evaluating the expression can cost."""
-    return min(_Estimate(checked).cost(checked.node), UNLIMITED)
+    try:
+        return min(_Estimate(checked).cost(checked.node), UNLIMITED)
+    except RecursionError:
+        return UNLIMITED
 
 
 @dataclass
@@ -86,7 +90,7 @@ class _Estimate:
         kind = self._type(node)
         if kind.most is not None:
             return kind.most
-        return 1 if kind.name in _SCALARS else UNLIMITED
+        return 1 if kind.name in _SCALARS else _UNKNOWN
 
     def _traversal(self, node: Node) -> int:
         return math.ceil(self.size(node) / 10)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pynetes.machinery import cel
 from pynetes.machinery.cel import CelError, checker, types
 
 SELF = types.object_of(
@@ -102,3 +103,14 @@ def test_what_is_no_expression(text: str, message: str) -> None:
     with pytest.raises(CelError, match="Syntax error: ") as error:
         check(text)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["self.names.transformList(i, n)", "self.names.map(n)", "has()", "1" + " + 1" * 5000, "self.names.all(1, true)"],
+)
+def test_whatever_is_written_is_answered(text: str) -> None:
+    with pytest.raises(CelError):
+        cel.compile(text, {"self"})
+        check(text)
+        pytest.fail("it compiles")

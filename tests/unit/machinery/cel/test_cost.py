@@ -24,6 +24,11 @@ def listed(items: dict[str, Any], **limits: int) -> dict[str, Any]:
         ({**STRING, "maxLength": 10}, "self.contains('test')", 5),
         (listed(STRING), "self.all(s, s == 'string constant')", 6291452),
         ({"type": "object", "properties": {"a": INTEGER, "b": INTEGER}}, "self.a <= self.b", 5),
+        (
+            {"type": "object", "additionalProperties": STRING, "maxProperties": 8},
+            "self.all(key, key.matches('^[a-z]+$'))",
+            8 * (3 + 1 + 2) + 2,
+        ),
         (listed(INTEGER, maxItems=10), "self.all(x, self.all(y, true))", 10 * (3 + 32) + 2),
     ],
 )
