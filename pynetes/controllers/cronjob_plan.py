@@ -55,7 +55,7 @@ def most_recent(cron: Obj, schedule: Schedule, now: datetime) -> Due:
     while moment is not None and moment <= now:
         latest = moment
         moment = schedule.after(moment)
-    return Due(latest, too_many=missed > _TOO_MANY_MISSED and deadline is None)
+    return Due(latest, too_many=missed > _TOO_MANY_MISSED)
 
 
 def job_name(cron: Obj, at: datetime) -> str:

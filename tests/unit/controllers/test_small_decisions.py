@@ -131,6 +131,10 @@ def test_the_latest_missed_time_is_the_one_that_runs() -> None:
 def test_missing_too_many_times_is_suspicious() -> None:
     due = cronjob_plan.most_recent(cron("2025-12-01T00:00:00Z"), parse("* * * * *"), NOW)
     assert due.too_many
+    within = cronjob_plan.most_recent(
+        cron("2025-12-01T00:00:00Z", startingDeadlineSeconds=86400), parse("* * * * *"), NOW
+    )
+    assert within.too_many
     assert due.at == datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
