@@ -5,6 +5,7 @@ Counting happens on every request, so it is a dictionary look-up and an addition
 
 import bisect
 import os
+import re
 import resource as process_limits
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ _VERBS = {
     "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "connect": "CONNECT",
 }  # fmt: skip
 
+_REMOVED = re.compile(r"unavailable in v([0-9.]+[0-9])")
+
 _Key = tuple[str, str, str, str, str, str]  # verb, group, version, resource, subresource, scope
 
 
@@ -36,6 +39,7 @@ class Metrics:
         self.inflight = {"readOnly": 0, "mutating": 0}
         self.long_running = 0
         self.rejected = 0
+        self._deprecated: set[tuple[str, str, str, str, str]] = set()
         self._started = clock.time()
 
     def observe(self, info: RequestInfo, code: int, seconds: float, dry_run: bool) -> None:
@@ -54,6 +58,12 @@ class Metrics:
             buckets = self._durations[key] = [0.0] * (len(DURATION_BUCKETS) + 2)
         buckets[bisect.bisect_left(DURATION_BUCKETS, seconds)] += 1
         buckets[-1] += seconds
+
+    def note_deprecated(self, info: RequestInfo, warning: str) -> None:
+        """Remember that somebody asked for a deprecated API; the warning says when it is to go, if it is."""
+        removed = _REMOVED.search(warning)
+        release = removed[1] if removed else ""
+        self._deprecated.add((info.group, info.version, info.resource, info.subresource, release))
 
     def text(self, objects: dict[str, int]) -> str:
         """Everything, with the number of stored objects by resource."""
@@ -75,6 +85,11 @@ class Metrics:
         yield f"apiserver_longrunning_requests {self.long_running}"
         yield from _head("apiserver_flowcontrol_rejected_requests_total", "counter", "Requests turned away with 429.")
         yield f"apiserver_flowcontrol_rejected_requests_total {self.rejected}"
+        name = "apiserver_requested_deprecated_apis"
+        yield from _head(name, "gauge", "Deprecated APIs that have been requested, with the release that removes them.")
+        for group, version_, resource, subresource, release in sorted(self._deprecated):
+            labels = f'group="{group}",removed_release="{release}",resource="{resource}",subresource="{subresource}"'
+            yield f'{name}{{{labels},version="{version_}"}} 1'
         for gauge in ("apiserver_storage_objects", "apiserver_resource_objects"):
             yield from _head(gauge, "gauge", "Stored objects by resource.")
             for resource, count in sorted(objects.items()):

@@ -94,6 +94,7 @@ async def _resource(server: "ApiServer", request: Request, info: RequestInfo, us
     endpoint = _endpoint(resource, info)
     if resource.strategy.deprecated:
         request.warnings.append(resource.strategy.deprecated)
+        server.metrics.note_deprecated(info, resource.strategy.deprecated)
     if endpoint is None and not info.subresource and info.verb in _READS:
         if info.verb not in resource.rt.verbs:
             raise method_not_allowed()

@@ -406,3 +406,14 @@ async def test_kubectl_with_old_manifests(http: Http, version: str, tmp_path: Pa
     await kubectl("autoscale", "deployment", "web", "--max=3")
     assert "web" in await kubectl("describe", "hpa", "web")
     await kubectl("delete", "pdb/budget", "cronjob/tick", "hpa/web", "deploy/web")
+
+
+async def test_deprecated_apis_that_were_asked_for_are_counted(http: Http, namespace: str) -> None:
+    await http("GET", f"/apis/policy/v1beta1/namespaces/{namespace}/poddisruptionbudgets")
+    await http("GET", "/api/v1/componentstatuses")
+    text = (await http("GET", "/metrics")).body.decode()
+    for labels in (
+        'group="policy",removed_release="1.25",resource="poddisruptionbudgets",subresource="",version="v1beta1"',
+        'group="",removed_release="",resource="componentstatuses",subresource="",version="v1"',
+    ):
+        assert f"apiserver_requested_deprecated_apis{{{labels}}} 1" in text
