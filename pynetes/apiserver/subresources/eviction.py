@@ -97,7 +97,7 @@ async def _against_budgets(registry: Registry, pod: Obj, ctx: Context) -> None:
     if len(found) > 1:
         raise StatusError(
             500,
-            "InternalError",
+            "",
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         )
     if not found or unhealthy_may_go(pod, found[0]):

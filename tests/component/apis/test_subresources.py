@@ -131,6 +131,15 @@ async def test_a_budget_not_yet_observed_stops_evictions(api: Api) -> None:
     assert error.details["retryAfterSeconds"] == 10
 
 
+async def test_a_pod_of_two_budgets_cannot_be_evicted(api: Api) -> None:
+    await budget(api, 1)
+    await api.create("poddisruptionbudgets", "c", spec={"minAvailable": 1, "selector": {"matchLabels": LABELS}})
+    await running(api, "p", **LABELS)
+    error = await refused(api.post("pods/p/eviction", eviction("p")))
+    text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+    assert (error.code, error.reason, error.message) == (500, "", text)
+
+
 async def test_pods_that_have_ended_or_not_begun_need_no_budget(api: Api) -> None:
     await budget(api, 0)
     await api.client.create("pods", {"metadata": {"name": "p", "labels": LABELS}, "spec": POD}, api.namespace)
