@@ -245,8 +245,10 @@ def intent(request: Request, resource: Resource, info: RequestInfo, ctx: Context
         sent, repeated = yaml.load(request.body)
     except yaml.YamlError as error:
         raise errors.bad_request(f"error decoding YAML: {error}") from error
+    sent = {} if sent is None else sent
     if not isinstance(sent, dict):
-        raise errors.bad_request("error decoding YAML: error unmarshaling JSON: not an object")
+        reason = _cannot_unmarshal(sent, APPLY_PATCH)
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {reason}")
     if sent.get("apiVersion", "") != rt.api_version:
         raise errors.bad_request(
             "incorrect version specified in apply patch. "

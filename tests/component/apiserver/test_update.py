@@ -341,3 +341,18 @@ async def test_what_is_unknown_and_given_twice_is_unknown(http: Http, configmaps
     body = b'{"metadata": {"name": "x"}, "foo": 1, "foo": 2}'
     answer = await http("POST", f"{configmaps}?fieldValidation=Strict", body)
     assert answer.message.endswith('strict decoding error: unknown field "foo"')
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            b"- a",
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into ",
+        ),
+        (b"", "incorrect version specified in apply patch. Specified patch version: , expected: v1"),
+    ],
+)
+async def test_what_is_applied_must_be_an_object(http: Http, configmaps: str, body: bytes, said: str) -> None:
+    answer = await http.patch(f"{configmaps}/x?fieldManager=m", body, "apply")
+    assert answer.status == 400 and answer.message.startswith(said)
