@@ -98,7 +98,7 @@ def _complaint(text: str, spec: Obj, resource: Resource, params: Type) -> str:
     try:
         checker.check(text, scope)
     except CelError as error:
-        return f"{resource.rt.api_version}, Kind={resource.rt.kind}: {error}"
+        return f"{resource.rt.group}/{resource.rt.version}, Kind={resource.rt.kind}: {error}"
     return ""
 
 

@@ -292,5 +292,7 @@ async def test_expressions_are_checked_against_the_kinds_a_policy_is_for(admin: 
             },
         ]
     }
+    core = await checked("of-core", matchConstraints=rules(), validations=[{"expression": "object.spec == 1"}])
+    assert core["expressionWarnings"][0]["warning"].startswith("/v1, Kind=ConfigMap: ERROR")
     wild = {"matchConstraints": rules("*", "*"), "validations": [bad]}
     assert await checked("anything", **wild) == {}
