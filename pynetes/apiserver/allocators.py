@@ -21,6 +21,7 @@ from pynetes.apiserver.registry import Context, Finish, Operation, Registry, on_
 from pynetes.machinery import errors, meta, resources, wire
 from pynetes.machinery.errors import FieldError, StatusError
 from pynetes.machinery.meta import Obj
+from pynetes.machinery.resources import ResourceType
 from pynetes.storage.interface import Draft, KeyExists, RevisionConflict
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,6 +29,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IP_ADDRESSES = resources.lookup("ipaddresses.networking.k8s.io")
 SERVICE_CIDRS = resources.lookup("servicecidrs.networking.k8s.io")
 SERVICES = resources.lookup("services")
+ENDPOINTS = resources.lookup("endpoints")
 MANAGER = "ipallocator.k8s.io"
 FAMILY_LABEL, MANAGER_LABEL = "ipaddress.kubernetes.io/ip-family", "ipaddress.kubernetes.io/managed-by"
 _PORTS_KEY = "/core/ranges/servicenodeports"
@@ -139,8 +141,12 @@ def _parent(service: Obj) -> Obj:
 
 
 async def _release_address(registry: Registry, address: str) -> None:
+    await _delete(registry, IP_ADDRESSES, None, address)
+
+
+async def _delete(registry: Registry, rt: ResourceType, namespace: str | None, name: str) -> None:
     try:
-        await registry.delete(IP_ADDRESSES, None, address, _internal_ctx())
+        await registry.delete(rt, namespace, name, _internal_ctx())
     except StatusError as error:
         if error.reason != "NotFound":
             raise
@@ -473,7 +479,9 @@ async def services(
 
 
 def _release_all(tx: Transaction, service: Obj) -> None:
-    spec = service.get("spec") or {}
+    spec, namespace, name = service.get("spec") or {}, meta.namespace(service), meta.name(service)
+    # A service of the same name that comes soon must not find these, whoever wrote them.
+    tx.released.append(lambda: _delete(tx.registry, ENDPOINTS, namespace, name))
     for text in spec.get("clusterIPs") or []:
         if text and text != "None":
             tx.released.append(_releaser(tx.registry, text))

@@ -93,6 +93,18 @@ async def test_an_address_that_a_service_has_comes_back_and_others_do_not() -> N
         await _until_missing_address(server, address)
 
 
+async def test_endpoints_go_with_their_service_whoever_wrote_them() -> None:
+    async with running_apiserver() as server:
+        client = server.client()
+        service = {"metadata": {"name": "a", "finalizers": ["example.com/wait"]}, "spec": {"ports": [{"port": 80}]}}
+        await client.create("services", service, "default")
+        await client.create("endpoints", {"metadata": {"name": "a"}}, "default")
+        await client.delete("services", "a", "default")
+        assert await client.get("endpoints", "a", "default"), "the service is still there"
+        await client.patch("services", "a", {"metadata": {"finalizers": None}}, "default")
+        await _until_missing(server, "endpoints", "a")
+
+
 async def _until_missing_address(server: RunningApiServer, address: str) -> None:
     client = server.client()
     async with asyncio.timeout(5):
