@@ -14,7 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from pynetes.client.client import Client, Unreachable
-from pynetes.cluster import config, control, doctor, hostnet, kubeconfig, netns, nodes, oci, pki, supervisor, units
+from pynetes.cluster import (
+    cni_cache,
+    config,
+    control,
+    doctor,
+    hostnet,
+    kubeconfig,
+    netns,
+    nodes,
+    oci,
+    pki,
+    supervisor,
+    units,
+)
 from pynetes.cluster.config import Cluster, ClusterError
 from pynetes.cluster.containerd import ContainerdError, unmount_below
 from pynetes.kubelet.cgroups import Cgroups
@@ -257,6 +270,8 @@ async def _end_leftovers(cluster: Cluster) -> None:
 async def delete(cluster: Cluster) -> None:
     """Take the cluster down and remove its files and its context."""
     await down(cluster)
+    if os.geteuid() == 0:
+        cni_cache.forget(cluster.directory)
     try:
         if cluster.role != "agent":
             kubeconfig.remove(cluster)
