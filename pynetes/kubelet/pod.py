@@ -15,12 +15,10 @@ import asyncio
 import contextlib
 import enum
 import logging
-import shutil
 from collections.abc import Coroutine
 from typing import Any
 
-from pynetes.client.client import Unreachable
-from pynetes.kubelet import mounts, observed, preemption, spec
+from pynetes.kubelet import mounts, observed, preemption, removal, spec
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
@@ -34,7 +32,6 @@ from pynetes.kubelet.stopper import Stopper, settled
 from pynetes.kubelet.vitals import Vitals
 from pynetes.kubelet.volumes import PodVolumes, VolumeContext, VolumeError
 from pynetes.machinery import clock, meta
-from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
 log = logging.getLogger(__name__)
@@ -609,32 +606,8 @@ class PodWorker:
                 log.warning("%s: %s", spec.describe(self.pod), error)
                 await clock.sleep(RUNTIME_RETRY_SECONDS)
                 await self._observe_persistently()
-        await asyncio.to_thread(self._remove_directories)
-        await self._delete_object()
+        logs = log_directory(self.pod, self.node.options.logs_root)
+        await asyncio.to_thread(removal.remove_directories, self.launcher.directory, logs)
+        await removal.delete_object(self.node.client, self.pod, self._wake, lambda: self.gone)
         self.node.reporter.forget(self.uid)
         return State.REMOVED
-
-    def _remove_directories(self) -> None:
-        mounts.unmount_below(self.launcher.directory)
-        shutil.rmtree(self.launcher.directory, ignore_errors=True)
-        shutil.rmtree(log_directory(self.pod, self.node.options.logs_root), ignore_errors=True)
-
-    async def _delete_object(self) -> None:
-        """Nothing is left of the pod: the object may go."""
-        delay = 0.1
-        while not self.gone:
-            try:
-                await self.node.client.delete(
-                    "pods", meta.name(self.pod), meta.namespace(self.pod), uid=self.uid, grace_period_seconds=0
-                )
-                return
-            except StatusError as error:
-                if error.code in (404, 409):
-                    return
-                log.warning("deleting %s: %s", spec.describe(self.pod), error.message)
-            except Unreachable as error:
-                log.warning("deleting %s: %s", spec.describe(self.pod), error)
-            with contextlib.suppress(TimeoutError):
-                self._wake.clear()
-                await clock.wait_for(self._wake.wait(), delay)
-            delay = min(delay * 2, 5.0)
