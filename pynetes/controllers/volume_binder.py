@@ -274,7 +274,7 @@ def _delete_content(volume: Obj) -> str | None:
             f'error getting deleter volume plugin for volume "{meta.name(volume)}": no deletable volume plugin matched'
         )
     path = os.path.normpath(source["path"])
-    if not path.startswith("/tmp/"):  # noqa: S108: this is the path that upstream's rule is about
+    if not path.startswith("/tmp/"):  # this is the path that upstream's rule is about
         return f"host_path deleter only supports /tmp/.+ but received provided {source['path']}"
     try:
         shutil.rmtree(path)

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 RUNTIME_RETRY_SECONDS = 1.0
+PULL_FAILURE_SHOWN = 2.0
 MOUNT_RETRY = (0.5, 122.0)
 SANDBOX_RETRY = (1.0, 10.0)
 
@@ -79,6 +80,7 @@ class PodWorker:
         self._cgroup = ""
         self._restarting = meta.is_condition_true(pod, "AllContainersRestarting")
         self._retries: dict[str, float] = {}
+        self._image_moments: dict[tuple[str, str], float] = {}  # container, image → when to look at it again
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
         self.volumes = PodVolumes(self._volume_context())
@@ -449,7 +451,7 @@ class PodWorker:
     async def _start(self, container: Obj) -> tuple[bool, float | None]:
         """Start one container unless it is backing off; returns whether it started, and when to try again."""
         name = container["name"]
-        wait = self._crash_wait(container)
+        wait = max(self._crash_wait(container), self._image_wait(container))
         if wait > 0:
             return False, wait
         latest = self.view.latest(name)
@@ -460,7 +462,8 @@ class PodWorker:
             await self._prune(name)
             self.report()
             if failure.reason in ("ErrImagePull", "ImagePullBackOff"):
-                return False, max(self.node.images.retry_after(self.pod, container), 0.1)
+                self._image_moments[name, container["image"]] = clock.time() + self._until_next_pull(failure, container)
+                return False, self._image_wait(container)
             if failure.reason == "RunContainerError":
                 await self._doubt_sandbox(name)
                 return True, None
@@ -476,6 +479,15 @@ class PodWorker:
             self.report()
         await self._prune(name)
         return True, None
+
+    def _until_next_pull(self, failure: StartFailure, container: Obj) -> float:
+        """A pull that failed is seen as such for a moment; then it backs off until it may be tried again."""
+        retry = max(self.node.images.retry_after(self.pod, container), 0.1)
+        return min(PULL_FAILURE_SHOWN, retry) if failure.reason == "ErrImagePull" else retry
+
+    def _image_wait(self, container: Obj) -> float:
+        """Seconds until a container whose image could not be had is looked at again."""
+        return max(0.0, self._image_moments.get((container["name"], container["image"]), 0.0) - clock.time())
 
     def _crash_wait(self, container: Obj) -> float:
         """Seconds that a crashed container must still wait, with the waiting state set accordingly."""

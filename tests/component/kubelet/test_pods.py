@@ -203,6 +203,17 @@ async def test_an_image_that_is_not_to_be_had(node: Node, name: str, image: str,
     await node.delete(f"image-{name}")
 
 
+async def test_a_failed_pull_is_seen_before_it_backs_off_once(node: Node) -> None:
+    image = "127.0.0.1:1/gone:1"
+    await node.create(make_pod("pull", "true", container={"image": image}))
+    pod = await node.wait("pull", lambda pod: state(pod).get("waiting", {}).get("reason") == "ErrImagePull")
+    assert "connection refused" in state(pod)["waiting"]["message"]
+    await node.wait("pull", lambda pod: state(pod).get("waiting", {}).get("reason") == "ImagePullBackOff")
+    told = [message for reason, message in await node.events("pull") if reason == "BackOff"]
+    assert told == [f'Back-off pulling image "{image}"']
+    await node.delete("pull")
+
+
 async def test_a_missing_config_map_keeps_the_container_waiting_until_it_appears(node: Node) -> None:
     reference = {"configMapKeyRef": {"name": "later", "key": "a"}}
     pod = make_pod("config", "sleep", "3600", container={"env": [{"name": "A", "valueFrom": reference}]})
