@@ -1,8 +1,9 @@
 """A containerd of our own: its configuration, its start, its end.
 
 Each node has one, with its own root, socket and network namespace, so nothing is shared with another node or with a
-containerd of the host. `start` adopts one that still runs from before; `stop` ends the daemon only, for containers
-outlive it by design; `remove_pods` ends them too. Only the network is unshared: cgroups and mounts stay the host's.
+containerd of the host. A cluster's supervisor runs `command`; `start` is for tests: the daemon ends with who started
+it. `stop` ends the daemon only, for containers outlive it by design; `remove_pods` ends them too. Only the network is
+unshared: cgroups and mounts stay the host's.
 """
 
 import asyncio
@@ -158,9 +159,10 @@ class Containerd:
         """Start the daemon (or adopt the one that runs) and wait until it answers."""
         if self.pid() is None:
             self.write_config()
+            command = ["setpriv", "--pdeathsig", "KILL", "--", *self.command()]  # no daemon outlives who started it
             with self.log_file.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: ASYNC220 (returns at once: fork and exec only)
-                    self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
             self.pid_file.write_text(str(self._process.pid))
         await self.wait_ready()

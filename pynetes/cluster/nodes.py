@@ -90,15 +90,16 @@ def _go_round(cluster: Cluster, without: str = "") -> None:
 
 
 def kill_users_of(directory: Path) -> None:
-    """Kill the containerd and the shims whose command line names the directory: they are one node's alone."""
-    needle = f"{directory}/".encode()
+    """Kill the containerd and the shims whose command line names the directory or its socket: they are one node's."""
+    needles = (f"{directory}/".encode(), f"{directory}.sock".encode())
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(int(entry.name))
             try:
-                if b"containerd" in (entry / "comm").read_bytes() and needle in (entry / "cmdline").read_bytes():
+                arguments = (entry / "cmdline").read_bytes()
+                if b"containerd" in (entry / "comm").read_bytes() and any(each in arguments for each in needles):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:
                 os.close(descriptor)
