@@ -5,6 +5,7 @@ for `services/proxy`, so it works wherever pods can be reached.
 """
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from pynetes.apiserver.registry import Registry
@@ -40,9 +41,8 @@ def service_port(service: Obj, port: str) -> dict[str, Any] | None:
 
 def ready_addresses(registry: Registry, namespace: str, name: str, port_name: str) -> list[tuple[str, int]]:
     """Addresses and ports of the ready endpoints of a service's port."""
-    selector = selectors.from_label_selector({"matchLabels": {"kubernetes.io/service-name": name}})
     found = []
-    for piece in registry.list(SLICES, namespace, selector):
+    for piece in _slices(registry, namespace, name):
         for port in piece.get("ports") or ():
             if (port.get("name") or "") != port_name or port.get("port") is None:
                 continue
@@ -51,6 +51,16 @@ def ready_addresses(registry: Registry, namespace: str, name: str, port_name: st
                     continue
                 found += [(address, port["port"]) for address in (endpoint.get("addresses") or ())[:1]]
     return sorted(found)
+
+
+def has_endpoints(registry: Registry, namespace: str, name: str) -> bool:
+    """Whether a service has any endpoint, ready or not, on whatever port."""
+    return any(piece.get("endpoints") for piece in _slices(registry, namespace, name))
+
+
+def _slices(registry: Registry, namespace: str, name: str) -> Iterable[Obj]:
+    selector = selectors.from_label_selector({"matchLabels": {"kubernetes.io/service-name": name}})
+    return registry.list(SLICES, namespace, selector)
 
 
 def resolve_service(registry: Registry, namespace: str, name: str, port: str) -> tuple[str, int]:

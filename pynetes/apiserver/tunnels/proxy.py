@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from pynetes.apiserver.admission import Attributes
-from pynetes.apiserver.endpoints import SERVICES, ready_addresses
+from pynetes.apiserver.endpoints import SERVICES, has_endpoints, ready_addresses
 from pynetes.apiserver.registry import Context
 from pynetes.apiserver.request import Request, Response
 from pynetes.apiserver.subresources import subresource
@@ -121,7 +121,8 @@ def service_target(server: "ApiServer", rt: ResourceType, namespace: str, text: 
         port = entry.get("name") or ""
     addresses = ready_addresses(server.registry, namespace, target.name, port)
     if not addresses:
-        raise errors.service_unavailable(f"no endpoints available for service {quote(target.name)}")
+        asked = text if has_endpoints(server.registry, namespace, target.name) else target.name
+        raise errors.service_unavailable(f"no endpoints available for service {quote(asked)}")
     host, number = random.choice(addresses)
     _check_address(host)
     return _location(target.scheme, host, number)

@@ -184,8 +184,8 @@ async def test_websockets_go_through(admin: Rest, backend: tuple[str, int], serv
     ("path", "status", "message"),
     [
         ("services/none/proxy/", 404, 'services "none" not found'),
-        ("services/web:nope/proxy/", 503, 'no endpoints available for service "web"'),
-        ("services/web:other/proxy/", 503, 'no endpoints available for service "web"'),
+        ("services/web:nope/proxy/", 503, 'no endpoints available for service "web:nope"'),
+        ("services/web:other/proxy/", 503, 'no endpoints available for service "web:other"'),
         ("services/web/proxy/", 503, 'no endpoints available for service "web"'),
         ("services/web:99/proxy/", 503, 'no service port 99 found for service "web"'),
         ("services/ftp:web:80/proxy/", 400, 'invalid service request "ftp:web:80"'),
