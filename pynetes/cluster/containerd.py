@@ -3,7 +3,8 @@
 Each node has one, with its own root, socket and network namespace, so nothing is shared with another node or with a
 containerd of the host. A cluster's supervisor runs `command`; `start` is for tests: the daemon ends with who started
 it. `stop` ends the daemon only, for containers outlive it by design; `remove_pods` ends them too. Only the network is
-unshared: cgroups and mounts stay the host's.
+unshared: cgroups and mounts stay the host's. Pods' network namespaces are kept by mounts in `state_dir`, so whatever
+way the daemon ends, whoever unmounts what is below its directory leaves none.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ disabled_plugins = [{disabled}]
   stream_idle_timeout = "4h0m0s"
   tolerate_missing_hugetlb_controller = true
   disable_hugetlb_controller = true
+  netns_mounts_under_state_dir = true
   max_container_log_line_size = 16384
 
   [plugins."io.containerd.grpc.v1.cri".cni]

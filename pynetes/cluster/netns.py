@@ -34,7 +34,6 @@ NAMESPACES = Path("/run/netns")
 _REMEMBERED = Path("/run/pynetes/ip_forward")
 _HOST_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _PREFIX = "pynetes."
-_CNI_PREFIX = "cni-"
 _LINK_NAME = re.compile(r"pyn[v]?-[0-9a-f]{8}")
 _INDEXES = 64
 _CLONE_NEWNET = 0x40000000
@@ -287,13 +286,12 @@ def cut(network: ClusterNetwork, node: str) -> None:
 
 
 def remove_node(network: ClusterNetwork, node: str) -> None:
-    """Remove a node's link and namespace, and those of pods that its container runtime left behind.
+    """Remove a node's link and namespace.
 
     Processes still inside keep an unreachable namespace until they end.
     """
-    pods = _pod_namespaces([network.namespace(node)])
     _remove_links([network.veth(node)])
-    _remove_namespaces([network.namespace(node), *pods])
+    _remove_namespaces([network.namespace(node)])
 
 
 def remove(cluster: str) -> None:
@@ -301,10 +299,9 @@ def remove(cluster: str) -> None:
     network = ClusterNetwork(cluster)
     namespaces = _namespaces(f"{_PREFIX}{cluster}.")
     nodes = [name.removeprefix(f"{_PREFIX}{cluster}.") for name in namespaces]
-    pods = _pod_namespaces(namespaces)
     enslaved = [link["ifname"] for link in _json("link", "show") if link.get("master") == network.bridge]
     _remove_links({*enslaved, *(network.veth(node) for node in nodes), network.bridge})
-    _remove_namespaces([*namespaces, *pods])
+    _remove_namespaces(namespaces)
     with _host_table(network) as (_, table):
         table.remove()
     if _REMEMBERED.exists() and not _links():
@@ -346,18 +343,6 @@ def _namespaces(prefix: str) -> list[str]:
     if not NAMESPACES.is_dir():
         return []
     return sorted(path.name for path in NAMESPACES.iterdir() if path.name.startswith(prefix))
-
-
-def _pod_namespaces(nodes: Iterable[str]) -> list[str]:
-    """The named namespaces that a CNI runtime made and that have a link into one of these nodes."""
-    found = [
-        peer["name"]
-        for node in nodes
-        if (NAMESPACES / node).exists()
-        for peer in json.loads(_run(["ip", "-j", "-n", node, "netns", "list-id"]) or "[]")
-        if peer.get("name", "").startswith(_CNI_PREFIX)
-    ]
-    return sorted(set(found))
 
 
 def _remove_links(names: Iterable[str]) -> None:

@@ -48,22 +48,6 @@ def test_making_twice_changes_nothing_and_removing_leaves_nothing(host: str) -> 
     assert not (made | {place.namespace for place in places}) & set(netns.leftovers())
 
 
-def test_pods_that_a_runtime_left_behind_go_with_their_node(host: str) -> None:
-    network = netns.choose(host)
-    netns.create(network, egress=False)
-    place = netns.add_node(network, 1, "node-1")
-    ours, foreign = f"cni-{host}-1", f"cni-{host}-2"
-    for name in (ours, foreign):
-        ip("netns", "add", name)
-    try:
-        ip("link", "add", "veth1", "type", "veth", "peer", "name", "eth0", "netns", ours, namespace=place.namespace)
-        netns.remove(host)
-        assert not (netns.NAMESPACES / ours).exists()
-        assert (netns.NAMESPACES / foreign).exists()
-    finally:
-        ip("netns", "delete", foreign)
-
-
 def test_a_node_can_go_and_come_back(host: str) -> None:
     network = netns.choose(host)
     netns.create(network, egress=False)
