@@ -16,7 +16,6 @@ The control socket speaks one JSON object a line, see `control.py`.
 
 import ctypes
 import enum
-import gc
 import importlib
 import json
 import logging
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pynetes.cluster import config, netns, units
+from pynetes.cluster.preload import preload
 from pynetes.cluster.units import Unit
 from pynetes.machinery import clock, logs
 
@@ -309,14 +309,6 @@ class Supervisor:
             log.info("a control client went away: %s", error)
         finally:
             connection.close()
-
-
-def preload(cluster: config.Cluster) -> None:
-    """Import what the forked components share, then put it out of the garbage collector's reach."""
-    for module in sorted({unit.module for unit in units.all_units(cluster) if unit.module}):
-        importlib.import_module(f"{module}.main")
-    gc.collect()
-    gc.freeze()
 
 
 def main(name: str) -> int:
