@@ -51,7 +51,7 @@ def start(cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     def runs() -> bool:
         with contextlib.suppress(ClusterError):  # it does not listen yet
-            return all(found["pid"] or found["restarts"] for found in control.units(cluster))
+            return all(found["state"] != "stopped" for found in control.units(cluster))
         return False
 
     def go(**commands: list[str]) -> subprocess.Popen[bytes]:
