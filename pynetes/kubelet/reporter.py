@@ -1,11 +1,13 @@
 """Telling the API what became of the pods: status patches, one at a time per pod, only what changed.
 
 `report` is cheap and never waits: it notes the newest status and wakes the pod's sender. The sender patches the
-difference to what the API is known to have; statuses that were overtaken meanwhile are never sent. A pod that is gone
-from the API, or was replaced by another of its name, is not reported any more.
+difference to what the API is known to have; statuses that were overtaken meanwhile are never sent. That a changed spec
+was seen is no news by itself: it waits a moment for what the change brings about. A pod that is gone from the API, or
+was replaced by another of its name, is not reported any more.
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,7 @@ from pynetes.machinery.meta import Obj
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+SEEN_SECONDS = 0.5  # how long "I saw the new spec" waits for company
 OWNED = (
     "phase",
     "reason",
@@ -48,6 +51,8 @@ class _Entry:
     wanted: Obj
     sender: asyncio.Task[None] | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: bool = False  # for company; nothing is on its way
 
 
 class Reporter:
@@ -65,13 +70,14 @@ class Reporter:
             entry = self._entries[uid] = _Entry(pod, pod.get("status") or {}, status)
         entry.pod, entry.wanted = pod, status
         entry.settled.clear()
+        entry.stirred.set()
         if entry.sender is None or entry.sender.done():
             entry.sender = asyncio.get_running_loop().create_task(self._send(entry), name=f"status-{meta.name(pod)}")
 
     def seen(self, pod: Obj) -> None:
         """The API shows this version of the pod."""
         entry = self._entries.get(meta.uid(pod))
-        if entry is not None and (entry.sender is None or entry.sender.done()):
+        if entry is not None and (entry.waiting or entry.sender is None or entry.sender.done()):
             entry.known = pod.get("status") or {}
 
     async def flush(self, pod: Obj) -> None:
@@ -93,7 +99,11 @@ class Reporter:
 
     async def _send(self, entry: _Entry) -> None:
         failures = 0
-        while patch := status_patch(entry.known, entry.wanted):
+        while status_patch(entry.known, entry.wanted):
+            await _wait_for_company(entry)
+            patch = status_patch(entry.known, entry.wanted)
+            if not patch:
+                break
             sent = entry.wanted
             body = {"metadata": {"uid": meta.uid(entry.pod)}, "status": patch}
             pod = entry.pod
@@ -117,6 +127,31 @@ class Reporter:
             await clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
             failures += 1
         entry.settled.set()
+
+
+async def _wait_for_company(entry: _Entry) -> None:
+    """Return when there is more to tell than which spec was seen, or when that has waited long enough."""
+
+    async def company() -> None:
+        while not status_patch(_without_generation(entry.known), _without_generation(entry.wanted)):
+            entry.stirred.clear()
+            await entry.stirred.wait()
+
+    entry.waiting = True
+    try:
+        with contextlib.suppress(TimeoutError):
+            await clock.wait_for(company(), SEEN_SECONDS)
+    finally:
+        entry.waiting = False
+
+
+def _without_generation(status: Obj) -> Obj:
+    """The status but for which spec it speaks of."""
+    conditions = [
+        {key: value for key, value in condition.items() if key != "observedGeneration"}
+        for condition in status.get("conditions") or []
+    ]
+    return {key: value for key, value in status.items() if key != "observedGeneration"} | {"conditions": conditions}
 
 
 def status_patch(known: Obj, wanted: Obj) -> Obj:
