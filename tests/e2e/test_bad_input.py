@@ -181,7 +181,9 @@ def test_a_faulty_pod_says_what_is_wrong(faulty: Cluster, name: str) -> None:
     case = CASES[name]
 
     def status() -> dict[str, Any]:
-        return dict(faulty.get("pod", name)["status"]["containerStatuses"][0])
+        found = faulty.get("pod", name)["status"].get("containerStatuses")
+        assert found, "the kubelet has not reported yet"
+        return dict(found[0])
 
     def state() -> dict[str, Any] | None:
         waiting = status()["state"].get("waiting", {})
