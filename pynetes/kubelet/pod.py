@@ -317,7 +317,8 @@ class PodWorker:
                 if any(sandbox.id == container_id for sandbox in self.view.sandboxes):
                     await self._sandbox_ended(container_id)
                 continue
-            found = await settled(self.launcher, container_id, known.sandbox_id)
+            by_itself = self._grace is None
+            found = await settled(self.launcher, container_id, known.sandbox_id, by_itself=by_itself)
             if found is None:
                 self.view.drop(container_id)
                 continue

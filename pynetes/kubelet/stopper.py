@@ -19,6 +19,8 @@ from pynetes.machinery import clock
 from pynetes.machinery.meta import Obj
 
 MINIMUM_GRACE = 2.0
+KILLED = 137  # the exit code of SIGKILL
+OOM_NEWS_SECONDS = 0.1
 
 
 class Stopper:
@@ -170,12 +172,20 @@ async def _end_of(process: int, seconds: float) -> None:
         loop.remove_reader(process)
 
 
-async def settled(launcher: Launcher, container_id: str, sandbox_id: str) -> Container | None:
-    """The container once the runtime shows its end: its event may be a little ahead of its record."""
+async def settled(
+    launcher: Launcher, container_id: str, sandbox_id: str, *, by_itself: bool = False
+) -> Container | None:
+    """The container once the runtime shows its end: its event may be a little ahead of its record.
+
+    One that was killed though nobody here did it (`by_itself`) may have lacked memory; that news comes last.
+    """
     pause = 0.005
     while True:
         found = await observed.inspect(launcher.node.runtime, container_id, sandbox_id)
-        if found is None or not found.running or pause > 1.0:
+        if found is None or pause > 1.0:
+            return found
+        killed = by_itself and found.exit_code == KILLED and found.reason != "OOMKilled"
+        if not found.running and not (killed and pause < OOM_NEWS_SECONDS):
             return found
         await clock.sleep(pause)
         pause *= 2
