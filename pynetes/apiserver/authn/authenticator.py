@@ -19,7 +19,7 @@ from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from pynetes.apiserver.authn.jwt import InvalidToken, peek
 from pynetes.apiserver.authn.oidc import Issuers
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
-from pynetes.apiserver.authn.x509 import Certificates, issued_by
+from pynetes.apiserver.authn.x509 import Certificates
 from pynetes.apiserver.request import ANONYMOUS, Request, UserInfo
 from pynetes.machinery import errors
 
@@ -50,7 +50,11 @@ class Authenticator:
     issuers: Issuers | None = None
     bootstrap_tokens: BootstrapTokens | None = None
     anonymous: bool = True
-    _certificates: Certificates = field(default_factory=Certificates)
+    _certificates: Certificates = field(init=False)
+
+    def __post_init__(self) -> None:
+        proxies = None if self.front_proxy is None else self.front_proxy.authorities
+        self._certificates = Certificates(self.client_authorities, proxies)
 
     def authenticate(self, request: Request) -> UserInfo:
         """Who sent the request; raises 401."""
@@ -93,17 +97,13 @@ class Authenticator:
         if request.peer_cert is None:
             return None
         if self.front_proxy is not None:
-            certificate = self._certificates.parse(request.peer_cert).certificate
-            if issued_by(certificate, list(self.front_proxy.authorities)):
-                user = self._by_headers(request, self.front_proxy, certificate)
-                if user is not None:
-                    return user
-            if not issued_by(certificate, list(self.client_authorities)):
-                return None
+            names = self._certificates.front_proxy(request.peer_cert)
+            user = None if names is None else self._by_headers(request, self.front_proxy, names)
+            if user is not None:
+                return user
         return self._certificates.user(request.peer_cert)
 
-    def _by_headers(self, request: Request, proxy: FrontProxy, certificate: x509.Certificate) -> UserInfo | None:
-        names = [str(entry.value) for entry in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    def _by_headers(self, request: Request, proxy: FrontProxy, names: Sequence[str]) -> UserInfo | None:
         if proxy.allowed_names and not set(names) & set(proxy.allowed_names):
             return None
         name = _first(request, proxy.username_headers)

@@ -1,10 +1,11 @@
 """Users by client certificate: the common name is the user, the organizations are the groups.
 
 TLS has already verified that a certificate chains to a trusted authority. When a front proxy has an authority of its
-own, TLS trusts both, and `issued_by` tells them apart. Parsed certificates are remembered, for every request of a
-connection brings the same one.
+own, TLS trusts both, and the signature tells them apart. What is known of a certificate is remembered: every request of
+a connection brings the same one, and checking its signature takes longer than answering the request.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,11 +24,13 @@ _CACHE_SIZE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A parsed certificate."""
+    """A parsed certificate: its common names, the user it stands for, and whose authority signed it."""
 
-    certificate: x509.Certificate
     expires: datetime
+    names: tuple[str, ...]
     user: UserInfo | None
+    by_client_authority: bool
+    by_front_proxy: bool
 
 
 def _values(name: x509.Name, oid: ObjectIdentifier) -> list[str]:
@@ -52,27 +55,43 @@ def _user(certificate: x509.Certificate) -> UserInfo | None:
 class Certificates:
     """Parses peer certificates, each once."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, client_authorities: Sequence[x509.Certificate], front_proxy: Sequence[x509.Certificate] | None
+    ) -> None:
+        """`front_proxy` are the authorities of a front proxy; with None there is only one kind that TLS lets in."""
+        self._client_authorities = client_authorities
+        self._front_proxy = front_proxy
         self._known: dict[bytes, Known] = {}
 
-    def parse(self, der: bytes) -> Known:
-        """What a certificate says."""
+    def user(self, der: bytes) -> UserInfo | None:
+        """The user a client's certificate stands for, unless it has expired during the connection."""
+        known = self._find(der)
+        return None if not known.by_client_authority or clock.now() > known.expires else known.user
+
+    def front_proxy(self, der: bytes) -> Sequence[str] | None:
+        """The common names of a front proxy's certificate, None for another's or one that has expired."""
+        known = self._find(der)
+        return None if not known.by_front_proxy or clock.now() > known.expires else known.names
+
+    def _find(self, der: bytes) -> Known:
         known = self._known.get(der)
         if known is None:
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
-            certificate = x509.load_der_x509_certificate(der)
-            known = Known(certificate, certificate.not_valid_after_utc, _user(certificate))
-            self._known[der] = known
+            known = self._known[der] = self._parse(x509.load_der_x509_certificate(der))
         return known
 
-    def user(self, der: bytes) -> UserInfo | None:
-        """The user a certificate stands for, unless it has expired during the connection."""
-        known = self.parse(der)
-        return None if clock.now() > known.expires else known.user
+    def _parse(self, certificate: x509.Certificate) -> Known:
+        return Known(
+            expires=certificate.not_valid_after_utc,
+            names=tuple(_values(certificate.subject, NameOID.COMMON_NAME)),
+            user=_user(certificate),
+            by_client_authority=self._front_proxy is None or _issued_by(certificate, self._client_authorities),
+            by_front_proxy=self._front_proxy is not None and _issued_by(certificate, self._front_proxy),
+        )
 
 
-def issued_by(certificate: x509.Certificate, authorities: list[x509.Certificate]) -> bool:
+def _issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> bool:
     """Whether one of `authorities` signed the certificate."""
     for authority in authorities:
         try:
