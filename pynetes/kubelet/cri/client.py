@@ -5,11 +5,12 @@ parent. Every method takes and returns the messages of `cri_pb2`; what a call me
 call raises `CriError`, whose text is the runtime's own: it ends up in events and statuses.
 """
 
+import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pynetes._generated import cri_pb2 as cri
 
@@ -19,6 +20,8 @@ MAX_MESSAGE = 16 * 1024 * 1024
 TIMEOUT = 120.0
 PULL_TIMEOUT = 3600.0
 SANDBOX_TIMEOUT = 240.0
+
+T = TypeVar("T")
 
 
 class CriError(Exception):
@@ -36,6 +39,20 @@ class CriError(Exception):
 
 def _go_code(code: str) -> str:
     return "".join(part.capitalize() for part in code.split("_"))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`, and be cancelled only once it is over.
+
+    A start that is cut short leaves containerd with a task it knows nothing of: the container counts as ended, and
+    can never be removed.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 class Cri:
@@ -96,10 +113,10 @@ class Cri:
     # Sandboxes
 
     async def run_pod_sandbox(self, config: Any, runtime_handler: str = "") -> str:
-        """Create and start a sandbox; returns its id."""
+        """Create and start a sandbox; returns its id. Goes on to its end whoever is cancelled."""
         request = cri.RunPodSandboxRequest(config=config, runtime_handler=runtime_handler)
-        response = await self._call(RUNTIME + "RunPodSandbox", request, cri.RunPodSandboxResponse, SANDBOX_TIMEOUT)
-        return response.pod_sandbox_id
+        call = self._call(RUNTIME + "RunPodSandbox", request, cri.RunPodSandboxResponse, SANDBOX_TIMEOUT)
+        return (await _to_its_end(call)).pod_sandbox_id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         """Stop everything in a sandbox and release its network; idempotent."""
@@ -129,9 +146,9 @@ class Cri:
         return (await self._call(RUNTIME + "CreateContainer", request, cri.CreateContainerResponse)).container_id
 
     async def start_container(self, container_id: str) -> None:
-        """Start a created container."""
+        """Start a created container. Goes on to its end whoever is cancelled."""
         request = cri.StartContainerRequest(container_id=container_id)
-        await self._call(RUNTIME + "StartContainer", request, cri.StartContainerResponse)
+        await _to_its_end(self._call(RUNTIME + "StartContainer", request, cri.StartContainerResponse))
 
     async def stop_container(self, container_id: str, grace: float) -> None:
         """Send the stop signal, wait for `grace` seconds, then kill; idempotent."""
