@@ -4,10 +4,13 @@
   channel; the kubelet gets one SPDY stream for each (`v4.channel.k8s.io`). Message `255, n` closes channel n.
 * port-forward: `SPDY/3.1+portforward.k8s.io` carries SPDY's own bytes in binary messages; they are unpacked, no more.
 
-The kubelet is asked first; only if it switches protocols does the client get its `101`.
+A client of port-forward gets its `101` only if the kubelet switches protocols. A client of exec and attach gets it
+first, as upstream has it: what the kubelet then refuses arrives in the channel for errors, as a Status.
 """
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +21,7 @@ from pynetes.apiserver.tunnels.kubelet import Answer, Location, dial, forwarded_
 from pynetes.apiserver.tunnels.relay import Backend
 from pynetes.apiserver.tunnels.spdy import Session, SessionClosed, SpdyStream
 from pynetes.apiserver.tunnels.websocket import BINARY, WebSocket
-from pynetes.machinery import wire
+from pynetes.machinery import errors, wire
 
 STREAMS_PROTOCOL = "v5.channel.k8s.io"
 PORT_FORWARD_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
@@ -45,11 +48,34 @@ async def _spdy_backend(request: Request, location: Location, path: str, protoco
 
 async def standard_streams(request: Request, location: Location, path: str, standard: Standard) -> Response:
     """exec and attach for a client that speaks v5 over WebSocket."""
-    backend, answer = await _spdy_backend(request, location, path, "v4.channel.k8s.io")
-    if answer.status != 101:
-        return await refusal(backend, answer)
     headers = websocket.accept(request, STREAMS_PROTOCOL)
+    try:
+        backend, answer = await _spdy_backend(request, location, path, "v4.channel.k8s.io")
+    except errors.StatusError as error:
+        cause = error.message.removeprefix("error dialing backend: ")
+        failure = errors.internal(f"error sending request: Post {json.dumps(location.url(path))}: {cause}")
+        return Response(101, headers, Upgrade(lambda client: _refuse(client, failure)))
+    if answer.status != 101:
+        refused = _as_error(await refusal(backend, answer))
+        return Response(101, headers, Upgrade(lambda client: _refuse(client, refused)))
     return Response(101, headers, Upgrade(lambda client: _StandardStreams(client, backend, standard).run()))
+
+
+def _as_error(answer: Response) -> errors.StatusError:
+    """The kubelet's refusal: its own Status if it sent one, else its words."""
+    text = answer.body.decode(errors="replace") if isinstance(answer.body, bytes) else ""
+    with contextlib.suppress(ValueError):
+        status = json.loads(text)
+        if isinstance(status, dict) and status.get("kind") == "Status":
+            return errors.from_status(status)
+    return errors.internal(f"unable to upgrade connection: {text}")
+
+
+async def _refuse(client: Stream, error: errors.StatusError) -> None:
+    socket = WebSocket(client)
+    with contextlib.suppress(ConnectionError):
+        await socket.send(bytes([_ERROR]) + wire.encode(error.status()))
+    await _farewell(socket)
 
 
 async def port_forward(request: Request, location: Location, path: str) -> Response:

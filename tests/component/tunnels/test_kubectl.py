@@ -81,8 +81,9 @@ async def test_attach_hears_the_container(kubelet: FakeKubelet, environment: dic
 
 async def test_what_the_kubelet_refuses_is_shown(kubelet: FakeKubelet, environment: dict[str, str]) -> None:
     result = await kubectl(environment, "exec", "p", "--", "refuse")
-    assert result.code == 1
-    assert "container not running" in result.err
+    websocket = environment["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] == OVER["websocket"]
+    where = "Internal error occurred: " if websocket else ""
+    assert (result.code, result.err) == (1, f"error: {where}unable to upgrade connection: container not running\n")
 
 
 async def test_a_pod_that_is_not_there(kubelet: FakeKubelet, environment: dict[str, str]) -> None:

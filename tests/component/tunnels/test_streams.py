@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import ssl
 from typing import Any
 
@@ -71,7 +72,7 @@ async def test_a_pod_without_a_node_has_no_logs_and_runs_no_commands(kubelet: Fa
     assert (answer.status, answer.message) == (400, "pod waiting does not have a host assigned")
 
 
-async def test_a_node_that_does_not_answer(kubelet: FakeKubelet, admin: Rest) -> None:
+async def test_a_node_that_does_not_answer(kubelet: FakeKubelet, admin: Rest, server: RunningApiServer) -> None:
     await admin.make("/api/v1/nodes", {"metadata": {"name": "dead"}})
     status = {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
@@ -88,6 +89,14 @@ async def test_a_node_that_does_not_answer(kubelet: FakeKubelet, admin: Rest) ->
     upgrade = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
     answer = await admin("POST", f"{path}/exec?command=x&stdout=true", headers=upgrade)
     assert answer.message == "error dialing backend: dial tcp 127.0.0.1:1: connect: connection refused"
+    url = f"{server.url}{path}/exec?command=x&stdout=true"
+    async with asyncio.timeout(10), admin.session.ws_connect(url, protocols=["v5.channel.k8s.io"]) as socket:
+        status = json.loads((await channels(socket))[3])
+    assert (status["code"], status["reason"]) == (500, "InternalError")
+    assert status["message"].startswith(
+        'Internal error occurred: error sending request: Post "https://127.0.0.1:1/exec/default/lost/c?'
+    )
+    assert status["message"].endswith('": dial tcp 127.0.0.1:1: connect: connection refused')
 
 
 async def test_an_exec_without_a_command_or_streams_is_invalid(kubelet: FakeKubelet, admin: Rest) -> None:
