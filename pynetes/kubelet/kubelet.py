@@ -49,6 +49,7 @@ class Kubelet:
         self.client = client
         for directory in (options.root_dir / "pods", options.logs_root):
             directory.mkdir(parents=True, exist_ok=True)
+        mounts.make_shared(options.root_dir)
         self.runtime = Cri(options.container_runtime_endpoint)
         self.events = EventRecorder(client, "kubelet", options.node_name)
         self.pods = Informer(client, "pods", field_selector=f"spec.nodeName={options.node_name}")

@@ -35,7 +35,31 @@ def is_mount_point(path: Path) -> bool:
 def mount_points() -> list[str]:
     """Every mount point this process sees."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line.split()[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\") for line in lines]
+    return [_unescaped(line.split()[4]) for line in lines]
+
+
+def _unescaped(path: str) -> str:
+    """A path as mountinfo writes it, without its escapes."""
+    return path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+
+
+def make_shared(directory: Path) -> None:
+    """Make mounts below an existing directory reach whoever shares its mount: what mountPropagation rests on.
+
+    Where the machine's own mount is not shared already, the directory becomes a mount point.
+    """
+    if not _is_shared(directory.resolve()):
+        mount(str(directory), directory, "", MS_BIND | MS_REC)
+        mount("", directory, "", MS_SHARED | MS_REC)
+
+
+def _is_shared(path: Path) -> bool:
+    """Whether the mount that holds `path` is shared, by the optional fields of proc(5) mountinfo."""
+    shared: dict[str, bool] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        shared[_unescaped(fields[4])] = any(f.startswith("shared:") for f in fields[6 : fields.index("-")])
+    return next(shared[str(place)] for place in (path, *path.parents) if str(place) in shared)
 
 
 def unmount_below(directory: Path) -> None:

@@ -81,6 +81,7 @@ class PodWorker:
         self._restarting = meta.is_condition_true(pod, "AllContainersRestarting")
         self._retries: dict[str, float] = {}
         self._image_moments: dict[tuple[str, str], float] = {}  # container, image → when to look at it again
+        self._start_moments: dict[tuple[str, str], float] = {}  # container, its hash → when to try to make it again
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
         self.volumes = PodVolumes(self._volume_context())
@@ -167,12 +168,12 @@ class PodWorker:
     def object_changed(self, plural: str, name: str) -> None:
         """A ConfigMap or Secret that the pod uses changed."""
         self._refreshes |= {volume.name: 0.0 for volume in self.volumes.using(plural, name)}
-        self._retries.clear()
-        self._wake.set()
+        self.poke()
 
     def poke(self) -> None:
-        """Look at the pod again now."""
+        """Look at the pod again now, and try again what failed."""
         self._retries.clear()
+        self._start_moments.clear()
         self._wake.set()
 
     def _terminate(self, grace: float) -> None:
@@ -451,8 +452,9 @@ class PodWorker:
 
     async def _start(self, container: Obj) -> tuple[bool, float | None]:
         """Start one container unless it is backing off; returns whether it started, and when to try again."""
-        name = container["name"]
-        wait = max(self._crash_wait(container), self._image_wait(container))
+        name, version = container["name"], (container["name"], spec.container_hash(container))
+        refused = self._start_moments.get(version, 0.0) - clock.time()
+        wait = max(self._crash_wait(container), self._image_wait(container), refused)
         if wait > 0:
             return False, wait
         latest = self.view.latest(name)
@@ -468,6 +470,8 @@ class PodWorker:
             if failure.reason == "RunContainerError":
                 await self._doubt_sandbox(name)
                 return True, None
+            # What becomes of the pod's status wakes this worker, and is no reason to try any sooner.
+            self._start_moments[version] = clock.time() + RETRY_SECONDS
             return False, RETRY_SECONDS
         self._failures.pop(name, None)
         self._note(started)

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 SUPERUSERS = ("system:masters",)
 TRUSTED_NAMES = ("kube-apiserver-kubelet-client",)
 DECISION_SECONDS = 30.0
+MAX_HEADER_BYTES = 1 << 20
 # What a path is a subresource of the node as: the first that fits, and for the second kind nodes/proxy does as well.
 NODE_SUBRESOURCES = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint"))
 FINE_GRAINED = (("/pods", "pods"), ("/runningpods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"))
@@ -73,7 +74,14 @@ class KubeletServer:
             return
         app = web.Application(middlewares=[self._guard])
         app.add_routes(self._routes())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            max_line_size=MAX_HEADER_BYTES,  # commands to execute stand in the URL
+            max_field_size=MAX_HEADER_BYTES,
+        )
         await self._runner.setup()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert_file, options.tls_private_key_file)

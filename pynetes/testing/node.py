@@ -19,6 +19,7 @@ from typing import Any
 from pynetes.client.client import Client
 from pynetes.cluster import oci
 from pynetes.cluster.containerd import Containerd
+from pynetes.kubelet import mounts
 from pynetes.kubelet.kubelet import Kubelet
 from pynetes.kubelet.options import Options
 from pynetes.machinery import clock, meta
@@ -230,6 +231,7 @@ async def running_node() -> AsyncIterator[Node]:
                 await kubelet.context.cgroups.remove_all()
         finally:
             await containerd.delete()
+            mounts.unmount_below(directory)
             shutil.rmtree(directory, ignore_errors=True)
 
 

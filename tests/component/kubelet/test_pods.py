@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pynetes.kubelet.pod import RETRY_SECONDS
 from pynetes.machinery import clock, meta
 from pynetes.testing.node import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, state
 
@@ -227,6 +228,44 @@ async def test_a_missing_config_map_keeps_the_container_waiting_until_it_appears
     pod = await node.wait("config", is_ready, 5)
     assert await node.exec(pod, "sh", "-c", "echo $A") == "x\n"
     await node.delete("config")
+
+
+async def test_a_container_that_cannot_be_made_is_not_tried_again_at_every_look(node: Node) -> None:
+    began = clock.monotonic()
+    security = {"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "no.json"}}}
+    await node.create(make_pod("unmakable", "sleep", "3600", container=security))
+    await node.wait("unmakable", lambda pod: state(pod).get("waiting", {}).get("reason") == "CreateContainerError")
+    for generation, seconds in ((2, 900), (3, 800)):
+        await node.client.patch("pods", "unmakable", {"spec": {"activeDeadlineSeconds": seconds}}, namespace="default")
+        await node.wait("unmakable", lambda pod, g=generation: pod["status"].get("observedGeneration") == g)
+    await node.kubelet.events.flush()
+    selector = "involvedObject.name=unmakable,reason=Failed"
+    events = (await node.client.list("events", "default", field_selector=selector)).items
+    assert 1 <= sum(event["count"] for event in events) <= 1 + (clock.monotonic() - began) // RETRY_SECONDS
+    await node.delete("unmakable")
+
+
+async def test_mounts_reach_another_container_where_both_ask_for_it(node: Node) -> None:
+    def container(name: str, propagation: str, script: str) -> dict[str, object]:
+        mount = {"name": "v", "mountPath": "/v", "mountPropagation": propagation}
+        security = {"privileged": propagation == "Bidirectional"}
+        return {
+            "name": name,
+            "image": BUSYBOX,
+            "command": ["sh", "-c", script],
+            "volumeMounts": [mount],
+            "securityContext": security,
+        }
+
+    seen = "until [ -e /v/m/file ]; do sleep 0.1; done"
+    pod = make_pod("mounts", "unused", restartPolicy="Never", volumes=[{"name": "v", "emptyDir": {}}])
+    pod["spec"]["containers"] = [
+        container("mounter", "Bidirectional", "mkdir /v/m && mount -t tmpfs x /v/m && touch /v/m/file && sleep 3600"),
+        container("seer", "HostToContainer", seen),
+    ]
+    await node.create(pod)
+    await node.wait("mounts", lambda pod: state(pod, "seer").get("terminated", {}).get("reason") == "Completed")
+    await node.delete("mounts", grace=0)
 
 
 async def test_a_volume_whose_secret_is_missing_is_told_and_mounted_later(node: Node) -> None:

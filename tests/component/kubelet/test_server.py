@@ -112,6 +112,10 @@ async def test_only_the_api_server_and_those_it_vouches_for_may_ask(node: Node) 
     assert await get(node, "/healthz", user="") == (200, "ok")
 
 
+async def test_a_request_may_be_as_long_as_the_command_it_carries(node: Node) -> None:
+    assert await get(node, "/healthz", command="a" * 100_000) == (200, "ok")
+
+
 @pytest.mark.parametrize("resource", ["nodes/pods", "nodes/proxy"])
 async def test_a_right_to_part_of_the_interface(node: Node, resource: str) -> None:
     name = resource.replace("/", "-")
