@@ -29,6 +29,8 @@ def update(errors: Errors, new_pod: Obj, old_pod: Obj) -> None:
     _tolerations(errors, new.get("tolerations") or [], old.get("tolerations") or [])
     _gates(errors, new.get("schedulingGates") or [], old.get("schedulingGates") or [])
     munged = _munge(new, old)
+    if old.get("schedulingGates"):
+        _placement(errors, munged, old)
     if munged != old:
         errors.forbidden(
             "spec", f"pod updates may not change fields other than {','.join(MUTABLE)}\n{difference(old, munged)}"
@@ -44,8 +46,6 @@ def _munge(new: Obj, old: Obj) -> Obj:
     fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
     if (old.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         fields.append("terminationGracePeriodSeconds")
-    if old.get("schedulingGates"):
-        _munge_placement(munged, old, fields)
     for field in fields:
         if field in old:
             munged[field] = old[field]
@@ -54,31 +54,63 @@ def _munge(new: Obj, old: Obj) -> Obj:
     return munged
 
 
-def _munge_placement(munged: Obj, old: Obj, fields: list[str]) -> None:
-    """A gated pod's node selector and required node affinity may be narrowed (KEP-3838)."""
+def _placement(errors: Errors, munged: Obj, old: Obj) -> None:
+    """A gated pod's node selector and required node affinity may be narrowed (KEP-3838); undoes what was judged."""
     before, after = old.get("nodeSelector") or {}, munged.get("nodeSelector") or {}
-    if before.items() <= after.items():
-        fields.append("nodeSelector")
-    new_affinity = copy.deepcopy(munged.get("affinity") or {})
-    old_affinity = copy.deepcopy(old.get("affinity") or {})
-    new_node, old_node = new_affinity.pop("nodeAffinity", None) or {}, old_affinity.pop("nodeAffinity", None) or {}
-    if new_affinity == old_affinity and _narrows(new_node, old_node):
-        fields.append("affinity")
+    if not before.items() <= after.items():
+        text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        errors.invalid("spec.nodeSelector", after, text)
+    _put(munged, "nodeSelector", old.get("nodeSelector"))
+    old_affinity, affinity = old.get("affinity") or {}, munged.get("affinity") or {}
+    old_node, node = old_affinity.get("nodeAffinity"), affinity.get("nodeAffinity")
+    if old_node != node:
+        _node_affinity(errors, node or {}, old_node or {})
+        kept = (
+            {**affinity, "nodeAffinity": old_node}
+            if old_node is not None
+            else {field: value for field, value in affinity.items() if field != "nodeAffinity"}
+        )
+        _put(munged, "affinity", kept or old.get("affinity"))
+
+
+def _node_affinity(errors: Errors, new: Obj, old: Obj) -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    path = f"spec.affinity.nodeAffinity.{required}.nodeSelectorTerms"
+    before = (old.get(required) or {}).get("nodeSelectorTerms") or []
+    after = (new.get(required) or {}).get("nodeSelectorTerms") or []
+    if before and len(before) != len(after):
+        text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        errors.invalid(path, [_as_go_prints(term) for term in after], text)
+        return
+    for index, (wide, term) in enumerate(zip(before, after, strict=False)):
+        if not _narrows(term, wide):
+            text = "only additions are allowed (no mutations or deletions)"
+            errors.invalid(f"{path}[{index}]", _as_go_prints(term), text)
 
 
 def _narrows(new: Obj, old: Obj) -> bool:
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    before = (old.get(required) or {}).get("nodeSelectorTerms") or []
-    after = (new.get(required) or {}).get("nodeSelectorTerms") or []
-    if not before:
-        return True
-    if len(before) != len(after):
-        return False
-    return all(
-        all(each in (wide.get(part) or []) for each in kept.get(part) or [])
-        for kept, wide in zip(before, after, strict=True)
-        for part in ("matchExpressions", "matchFields")
-    )
+    """Whether a term only got more requirements, after those it had; one that had none must stay so."""
+    parts = [(old.get(part) or [], new.get(part) or []) for part in ("matchExpressions", "matchFields")]
+    if not any(before for before, _ in parts):
+        return not any(after for _, after in parts)
+    return all(after[: len(before)] == before for before, after in parts)
+
+
+def _as_go_prints(term: Obj) -> Obj:
+    """A term in upstream's internal form, which is what its errors show."""
+
+    def requirements(listed: list[Obj] | None) -> list[Obj] | None:
+        if listed is None:
+            return None
+        return [
+            {"Key": each.get("key", ""), "Operator": each.get("operator", ""), "Values": each.get("values")}
+            for each in listed
+        ]
+
+    return {
+        "MatchExpressions": requirements(term.get("matchExpressions")),
+        "MatchFields": requirements(term.get("matchFields")),
+    }
 
 
 def _deadline(errors: Errors, new: Obj, old: Obj) -> None:
@@ -105,12 +137,12 @@ def _without_seconds(toleration: Obj) -> Obj:
 
 
 def _gates(errors: Errors, new: list[Obj], old: list[Obj]) -> None:
-    known = [gate.get("name") for gate in old]
-    added = [gate.get("name", "") for gate in new if gate.get("name") not in known]
-    if added:
-        errors.forbidden(
-            "spec.schedulingGates", f"only deletion is allowed, but found new scheduling gates [{' '.join(added)}]"
-        )
+    known = {gate.get("name") for gate in old}
+    for index, gate in enumerate(new):
+        name = gate.get("name", "")
+        if name not in known:
+            text = f"only deletion is allowed, but found new scheduling gate '{name}'"
+            errors.forbidden(f"spec.schedulingGates[{index}].name", text)
 
 
 def difference(old: Any, new: Any, path: str = "") -> str:

@@ -94,18 +94,7 @@ def _pod_affinity_term(errors: Errors, term: Obj, path: str) -> None:
     checks.label_selector(errors, term.get("namespaceSelector"), f"{path}.namespaceSelector")
     for namespace in term.get("namespaces") or []:
         errors.check(f"{path}.namespace", namespace, names.dns1123_label(namespace))
-    for field in ("matchLabelKeys", "mismatchLabelKeys"):
-        keys = term.get(field) or []
-        if keys and term.get("labelSelector") is None:
-            errors.forbidden(f"{path}.{field}", "must not be specified when labelSelector is not set")
-        for index, key in enumerate(keys):
-            errors.check(f"{path}.{field}[{index}]", key, names.qualified_name(key))
-    both = set(term.get("matchLabelKeys") or ())
-    for index, key in enumerate(term.get("mismatchLabelKeys") or ()):
-        if key in both:
-            errors.invalid(
-                f"{path}.mismatchLabelKeys[{index}]", key, "exists in both matchLabelKeys and mismatchLabelKeys"
-            )
+    _label_keys(errors, term, path)
     key = term.get("topologyKey") or ""
     if not key:
         errors.required(f"{path}.topologyKey", "can not be empty")
@@ -195,14 +184,29 @@ def topology_spread(errors: Errors, listed: list[Obj] | None, path: str) -> None
             if each.get(field) is not None:
                 errors.one_of(f"{where}.{field}", each[field], NODE_POLICIES)
         checks.label_selector(errors, each.get("labelSelector"), f"{where}.labelSelector")
-        _match_label_keys(errors, each, where)
+        _label_keys(errors, each, where)
 
 
-def _match_label_keys(errors: Errors, constraint: Obj, where: str) -> None:
-    keys = constraint.get("matchLabelKeys") or []
-    selector = constraint.get("labelSelector")
-    if keys and selector is None:
-        errors.forbidden(f"{where}.matchLabelKeys", "must not be specified when labelSelector is not set")
-        return
-    for index, key in enumerate(keys):
-        errors.check(f"{where}.matchLabelKeys[{index}]", key, names.qualified_name(key))
+def _label_keys(errors: Errors, holder: Obj, path: str) -> None:
+    """`matchLabelKeys` and `mismatchLabelKeys`, whose requirements a new pod's selector already has (pod_selectors)."""
+    selector = holder.get("labelSelector")
+    for field in ("matchLabelKeys", "mismatchLabelKeys"):
+        keys = holder.get(field) or []
+        if keys and selector is None:
+            errors.forbidden(f"{path}.{field}", "must not be specified when labelSelector is not set")
+            continue
+        for index, key in enumerate(keys):
+            errors.check(f"{path}.{field}[{index}]", key, names.qualified_name(key))
+    wanted = {key: index for index, key in enumerate(holder.get("matchLabelKeys") or ())}
+    seen = set((selector or {}).get("matchLabels") or ())
+    for requirement in (selector or {}).get("matchExpressions") or ():
+        key = requirement.get("key") or ""
+        if key in wanted and key in seen:
+            errors.invalid(f"{path}[{wanted[key]}]", key, "exists in both matchLabelKeys and labelSelector")
+        seen.add(key)
+    unwanted = set(holder.get("mismatchLabelKeys") or ())
+    for index, key in enumerate(holder.get("matchLabelKeys") or ()):
+        if key in unwanted:
+            errors.invalid(
+                f"{path}.matchLabelKeys[{index}]", key, "exists in both matchLabelKeys and mismatchLabelKeys"
+            )

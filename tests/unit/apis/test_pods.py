@@ -565,6 +565,18 @@ def test_a_label_is_to_match_or_to_differ_but_not_both(create):
     }
     required = "requiredDuringSchedulingIgnoredDuringExecution"
     assert create("pods", pod(affinity={"podAffinity": {required: [term]}})).errors == [
-        f"spec.affinity.podAffinity.{required}[0].mismatchLabelKeys[0]: Invalid value: "
+        f"spec.affinity.podAffinity.{required}[0].matchLabelKeys[0]: Invalid value: "
         '"version": exists in both matchLabelKeys and mismatchLabelKeys'
+    ]
+
+
+def test_a_label_that_is_to_match_is_not_in_the_selector_too(create):
+    holder = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"v": "1"}}, "matchLabelKeys": ["w", "v"]}
+    spread = holder | {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    body = pod(affinity={"podAffinity": {required: [holder]}}, topologySpreadConstraints=[spread])
+    body["metadata"] = {"labels": {"v": "1", "w": "1"}}
+    assert sorted(create("pods", body).errors) == [
+        f'spec.{path}[1]: Invalid value: "v": exists in both matchLabelKeys and labelSelector'
+        for path in (f"affinity.podAffinity.{required}[0]", "topologySpreadConstraints[0]")
     ]
