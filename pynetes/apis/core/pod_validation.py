@@ -5,6 +5,7 @@ What an existing pod may change is in `pod_update`.
 """
 
 import re
+from functools import partial
 
 from pynetes.apis import checks, metadata
 from pynetes.apis.checks import Errors
@@ -15,12 +16,13 @@ from pynetes.apis.core import (
     security_validation,
     volume_validation,
 )
-from pynetes.machinery import names
+from pynetes.machinery import names, pod_totals
 from pynetes.machinery.meta import Obj
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
+MAX_HOST_NAME = 64  # the kernel's limit
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 _SYSCTL = re.compile(
     r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
@@ -79,9 +81,11 @@ def pod_spec(errors: Errors, spec: Obj, path: str, *, is_pod: bool = False) -> N
         ("subdomain", names.dns1123_label),
         ("priorityClassName", names.dns1123_subdomain),
         ("runtimeClassName", names.dns1123_subdomain),
+        ("hostnameOverride", names.dns1123_subdomain),
     ):
         if spec.get(field):
             errors.check(f"{path}.{field}", spec[field], check(spec[field]))
+    _hostname_override(errors, spec, f"{path}.hostnameOverride")
     errors.in_range(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), 1, 2**31 - 1)
     scheduling_validation.tolerations(errors, spec.get("tolerations"), f"{path}.tolerations")
     for index, alias in enumerate(spec.get("hostAliases") or []):
@@ -98,6 +102,18 @@ def pod_spec(errors: Errors, spec: Obj, path: str, *, is_pod: bool = False) -> N
     _os(errors, spec, path)
 
 
+def _hostname_override(errors: Errors, spec: Obj, path: str) -> None:
+    """The kernel's host name, and nothing else's (KEP-4762)."""
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return
+    if len(name) > MAX_HOST_NAME:
+        errors.too_long(path, MAX_HOST_NAME)
+    for field in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(field):
+            errors.forbidden(path, f"may not be set when `{field}` is true")
+
+
 def _pod_level_resources(errors: Errors, spec: Obj, path: str) -> None:
     resources = spec.get("resources")
     if not resources:
@@ -110,6 +126,26 @@ def _pod_level_resources(errors: Errors, spec: Obj, path: str) -> None:
             if name not in ("cpu", "memory") and not name.startswith("hugepages-"):
                 errors.unsupported(f"{where}.{kind}[{name}]", name, ("cpu", "hugepages-", "memory"))
     resource_validation.requirements(errors, {**resources, "claims": []}, where)
+    _containers_within(errors, spec, where)
+
+
+def _containers_within(errors: Errors, spec: Obj, where: str) -> None:
+    """What the pod asks for is enough for its containers, and none of them may use more than the pod (KEP-2837)."""
+    pod = {kind: pod_totals.amounts(spec["resources"].get(kind)) for kind in ("requests", "limits")}
+    for kind, only in (("requests", ""), ("limits", "hugepages-")):
+        for name, amount in sorted(pod_totals.of_containers(spec, partial(_amounts, kind)).items()):
+            if name.startswith(only) and name in pod[kind] and amount > pod[kind][name]:
+                text = f"must be greater than or equal to aggregate container {kind} of {amount}"
+                errors.invalid(f"{where}.{kind}[{name}]", str(pod[kind][name]), text)
+    for index, container in enumerate(spec.get("containers") or []):
+        for name, limit in sorted(_amounts("limits", container).items()):
+            if name in pod["limits"] and limit > pod["limits"][name]:
+                text = f"must be less than or equal to pod limits of {pod['limits'][name]}"
+                errors.invalid(f"{where}.containers[{index}][{name}].limits", str(limit), text)
+
+
+def _amounts(kind: str, container: Obj) -> pod_totals.Amounts:
+    return pod_totals.amounts((container.get("resources") or {}).get(kind))
 
 
 def _resource_claims(errors: Errors, claims: list[Obj], path: str) -> None:

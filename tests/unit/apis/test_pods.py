@@ -580,3 +580,14 @@ def test_a_label_that_is_to_match_is_not_in_the_selector_too(create):
         f'spec.{path}[1]: Invalid value: "v": exists in both matchLabelKeys and labelSelector'
         for path in (f"affinity.podAffinity.{required}[0]", "topologySpreadConstraints[0]")
     ]
+
+
+def test_a_pods_own_resources_hold_those_of_its_containers(create):
+    container = {"resources": {"requests": {"cpu": "300m", "memory": "1Gi"}, "limits": {"cpu": "3"}}}
+    sidecar = {"name": "s", "image": "i", "restartPolicy": "Always", "resources": {"requests": {"cpu": "300m"}}}
+    own = {"requests": {"cpu": "0.5", "memory": "1Gi"}, "limits": {"cpu": "2"}}
+    assert create("pods", pod(container, initContainers=[sidecar], resources=own)).errors == [
+        'spec.resources.requests[cpu]: Invalid value: "500m": '
+        "must be greater than or equal to aggregate container requests of 600m",
+        'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
+    ]
