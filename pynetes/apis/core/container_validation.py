@@ -17,6 +17,10 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 CONTAINER_RESTARTS = ("Always", "Never", "OnFailure")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 TERMINATION_POLICIES = ("FallbackToLogsOnError", "File")
+RESTART_ACTIONS = ("Restart", "RestartAllContainers")
+RESTART_OPERATORS = ("In", "NotIn")
+MAX_RESTART_RULES = 20
+MAX_EXIT_CODES = 255
 RESIZE_RESOURCES = ("cpu", "memory")
 RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 _EPHEMERAL_ALLOWED = frozenset(
@@ -54,9 +58,7 @@ def containers(errors: Errors, spec: Obj, volumes: Mapping[str, Obj], path: str)
         where = f"{path}.containers[{index}]"
         _container(errors, container, spec, volumes, where)
         _unique_name(errors, container, seen, where)
-        restart = container.get("restartPolicy")
-        if restart is not None and restart not in CONTAINER_RESTARTS:
-            errors.unsupported(f"{where}.restartPolicy", restart, CONTAINER_RESTARTS)
+        _restarts(errors, container, where)
         probe_validation.lifecycle(errors, container.get("lifecycle") or {}, spec, where)
         for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
             if container.get(kind) is not None:
@@ -79,10 +81,8 @@ def init_containers(errors: Errors, spec: Obj, volumes: Mapping[str, Obj], path:
         where = f"{path}.initContainers[{index}]"
         _container(errors, container, spec, volumes, where)
         _unique_name(errors, container, seen, where)
-        restart = container.get("restartPolicy")
-        sidecar = restart == "Always"
-        if restart is not None and restart not in CONTAINER_RESTARTS:
-            errors.unsupported(f"{where}.restartPolicy", restart, CONTAINER_RESTARTS)
+        sidecar = container.get("restartPolicy") == "Always"
+        _restarts(errors, container, where)
         if sidecar:
             probe_validation.lifecycle(errors, container.get("lifecycle") or {}, spec, where)
         elif container.get("lifecycle") is not None:
@@ -130,6 +130,28 @@ def ephemeral_containers(errors: Errors, spec: Obj, volumes: Mapping[str, Obj], 
                     )
 
 
+def _restarts(errors: Errors, container: Obj, where: str) -> None:
+    """A container's own restart policy and the rules that go before it (KEP-5307)."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
+    if policy is not None:
+        errors.one_of(f"{where}.restartPolicy", policy, CONTAINER_RESTARTS)
+    elif rules:
+        errors.required(f"{where}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    if len(rules) > MAX_RESTART_RULES:
+        errors.too_many(f"{where}.restartPolicyRules", len(rules), MAX_RESTART_RULES)
+    for index, rule in enumerate(rules):
+        path = f"{where}.restartPolicyRules[{index}]"
+        errors.one_of(f"{path}.action", rule.get("action") or "", RESTART_ACTIONS)
+        codes = rule.get("exitCodes")
+        if codes is None:
+            errors.required(f"{path}.exitCodes", "must be specified")
+            continue
+        errors.one_of(f"{path}.exitCodes.operator", codes.get("operator") or "", RESTART_OPERATORS)
+        values = codes.get("values") or []
+        if len(values) > MAX_EXIT_CODES:
+            errors.too_many(f"{path}.exitCodes.values", len(values), MAX_EXIT_CODES)
+
+
 def _unique_name(errors: Errors, container: Obj, seen: set[str], where: str) -> None:
     name = container.get("name", "")
     if name and name in seen:
@@ -147,7 +169,7 @@ def _container(errors: Errors, container: Obj, spec: Obj, volumes: Mapping[str, 
     policy = container.get("terminationMessagePolicy")
     errors.required_one_of(f"{where}.terminationMessagePolicy", policy, TERMINATION_POLICIES)
     _ports(errors, container.get("ports") or [], f"{where}.ports")
-    environment_validation.variables(errors, container.get("env") or [], f"{where}.env")
+    environment_validation.variables(errors, container.get("env") or [], volumes, f"{where}.env")
     environment_validation.sources(errors, container.get("envFrom") or [], f"{where}.envFrom")
     mount_validation.mounts(errors, container.get("volumeMounts") or [], volumes, container, f"{where}.volumeMounts")
     mount_validation.devices(errors, container, volumes, f"{where}.volumeDevices")

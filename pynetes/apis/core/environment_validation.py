@@ -1,8 +1,9 @@
 """Validation of a container's environment, and of references to the pod's own fields and resources."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from pynetes.apis.checks import Errors
+from pynetes.apis.core import mount_validation
 from pynetes.machinery import names
 from pynetes.machinery.meta import Obj
 
@@ -44,8 +45,8 @@ _DIVISORS = {
 }
 
 
-def variables(errors: Errors, listed: list[Obj], path: str) -> None:
-    """`env`."""
+def variables(errors: Errors, listed: list[Obj], volumes: Mapping[str, Obj], path: str) -> None:
+    """`env` of a container of a pod with these volumes."""
     for index, variable in enumerate(listed):
         where = f"{path}[{index}]"
         errors.name(f"{where}.name", variable.get("name"), names.relaxed_env_var_name)
@@ -66,10 +67,7 @@ def variables(errors: Errors, listed: list[Obj], path: str) -> None:
                 _key_ref(errors, source[kind], f"{where}.{kind}")
         if source.get("fileKeyRef") is not None:
             given += 1
-            reference = source["fileKeyRef"]
-            errors.name(f"{where}.fileKeyRef.key", reference.get("key"), names.relaxed_env_var_name)
-            errors.present(f"{where}.fileKeyRef.volumeName", reference.get("volumeName"))
-            errors.present(f"{where}.fileKeyRef.path", reference.get("path"))
+            _file_key_ref(errors, source["fileKeyRef"], volumes, f"{where}.fileKeyRef")
         if not given:
             errors.invalid(
                 where,
@@ -81,6 +79,19 @@ def variables(errors: Errors, listed: list[Obj], path: str) -> None:
             errors.invalid(where, "", "may not be specified when `value` is not empty")
         elif given > 1:
             errors.invalid(where, "", "may not have more than one field specified at a time")
+
+
+def _file_key_ref(errors: Errors, reference: Obj, volumes: Mapping[str, Obj], where: str) -> None:
+    """A variable in a file (KEP-3721); what writes the file shares it by an emptyDir."""
+    errors.name(f"{where}.key", reference.get("key"), names.relaxed_env_var_name)
+    name = reference.get("volumeName")
+    if errors.present(f"{where}.volumeName", name):
+        if name not in volumes:
+            errors.not_found(f"{where}.volumeName", name)
+        elif volumes[name].get("emptyDir") is None:
+            errors.invalid(f"{where}.volumeName", name, "referenced volume must be of type emptyDir")
+    if errors.present(f"{where}.path", reference.get("path")):
+        mount_validation.local_descending_path(errors, reference["path"], f"{where}.path")
 
 
 def _key_ref(errors: Errors, reference: Obj, where: str) -> None:

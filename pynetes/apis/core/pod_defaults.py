@@ -69,6 +69,8 @@ def pod(obj: Obj) -> None:
         spec["enableServiceLinks"] = True
     if spec.get("hostNetwork"):
         _host_ports(spec)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1  # in pods only: a template keeps what it says
     pod_spec(spec)
 
 

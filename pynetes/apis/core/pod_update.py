@@ -244,21 +244,21 @@ def ephemeral_containers(errors: Errors, new: Obj, old: Obj) -> None:
 def keep_all_but_resources(new: Obj, old: Obj) -> None:
     """Of what was sent, only the containers' resources count."""
     sent = new.get("spec") or {}
-    resized = {
-        kind: {each.get("name"): each for each in sent.get(kind) or []} for kind in ("containers", "initContainers")
-    }
     pod_level = sent.get("resources")
     for field in (new.keys() | old.keys()) - {"metadata"}:
         if field in old:
             new[field] = copy.deepcopy(old[field])
         else:
             new.pop(field, None)
-    for kind, by_name in resized.items():
-        for container in new["spec"].get(kind) or []:
-            wanted = by_name.get(container.get("name"))
-            if wanted is not None:
-                _put(container, "resources", wanted.get("resources"))
-                _put(container, "resizePolicy", wanted.get("resizePolicy") or container.get("resizePolicy"))
+    for kind in ("containers", "initContainers"):
+        held, wanted = new["spec"].get(kind) or [], sent.get(kind) or []
+        if len(held) != len(wanted):
+            _put(new["spec"], kind, wanted or None)  # only to be refused
+            continue
+        for container, asked in zip(held, wanted, strict=True):
+            container["name"] = asked.get("name")
+            _put(container, "resources", asked.get("resources"))
+            _put(container, "resizePolicy", asked.get("resizePolicy") or container.get("resizePolicy"))
     if pod_level is not None:
         new["spec"]["resources"] = pod_level
 
@@ -280,8 +280,14 @@ def resize(errors: Errors, new: Obj, old: Obj) -> None:
     if before_class != after_class:
         errors.invalid("spec", before_class, "Pod QOS Class may not change as a result of resizing")
     for kind in ("containers", "initContainers"):
-        pairs = zip(new["spec"].get(kind) or [], old["spec"].get(kind) or [], strict=True)
-        for index, (after, before) in enumerate(pairs):
+        listed, held = new["spec"].get(kind) or [], old["spec"].get(kind) or []
+        if len(listed) != len(held):
+            errors.forbidden(f"spec.{kind}", "containers may not be added or removed on resize")
+            continue
+        for index, (after, before) in enumerate(zip(listed, held, strict=True)):
+            if after.get("name") != before.get("name"):
+                path = f"spec.{kind}[{index}].name"
+                errors.forbidden(path, "containers may not be renamed or reordered on resize")
             _resized(errors, after, before, f"spec.{kind}[{index}].resources", kind)
 
 

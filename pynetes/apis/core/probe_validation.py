@@ -8,6 +8,18 @@ from pynetes.machinery.meta import Obj
 
 SCHEMES = ("HTTP", "HTTPS")
 PROBE_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+STOP_SIGNALS = {
+    "linux": (
+        *("SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT"),
+        *("SIGIO", "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGRTMAX"),
+        *(f"SIGRTMAX-{number}" for number in range(1, 15)),
+        "SIGRTMIN",
+        *(f"SIGRTMIN+{number}" for number in range(1, 16)),
+        *("SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU"),
+        *("SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ"),
+    ),
+    "windows": ("SIGKILL", "SIGTERM"),
+}
 LIFECYCLE_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
 
 
@@ -26,6 +38,13 @@ def lifecycle(errors: Errors, hooks: Obj, spec: Obj, where: str) -> None:
     for hook in ("postStart", "preStop"):
         if hooks.get(hook) is not None:
             _handler(errors, hooks[hook], LIFECYCLE_HANDLERS, spec, f"{where}.lifecycle.{hook}")
+    signal = hooks.get("stopSignal")
+    if signal is not None:
+        path, system = f"{where}.lifecycle.stopSignal", (spec.get("os") or {}).get("name")
+        if not system:
+            errors.forbidden(path, "may not be set for containers with empty `spec.os.name`")
+        else:
+            errors.one_of(path, signal, STOP_SIGNALS.get(system, STOP_SIGNALS["linux"]))
 
 
 def _handler(errors: Errors, handler: Obj, kinds: tuple[str, ...], spec: Obj, path: str) -> None:
