@@ -20,6 +20,7 @@ from pynetes.apiserver.admission.namespace_lifecycle import NamespaceAutoProvisi
 from pynetes.apiserver.admission.node_restriction import NodeRestriction
 from pynetes.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from pynetes.apiserver.admission.pod_node_selector import PodNodeSelector
+from pynetes.apiserver.admission.pod_resize import PodResizeValidator
 from pynetes.apiserver.admission.pod_security import PodSecurity
 from pynetes.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from pynetes.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
@@ -78,6 +79,7 @@ ORDER: tuple[Callable[[], Plugin], ...] = (
     DefaultIngressClass,
     DenyServiceExternalIPs,
     PodTopologyLabels,
+    PodResizeValidator,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
@@ -107,6 +109,7 @@ DEFAULT = frozenset(
         "CertificateSubjectRestriction",
         "DefaultIngressClass",
         "PodTopologyLabels",
+        "PodResizeValidator",
         "MutatingAdmissionPolicy",
         "MutatingAdmissionWebhook",
         "ValidatingAdmissionPolicy",

@@ -260,6 +260,32 @@ async def test_a_resize_changes_resources(api: Api) -> None:
     assert patched["metadata"]["generation"] == 2
 
 
+async def test_a_resize_that_the_node_could_never_give_is_refused(api: Api) -> None:
+    node = f"small-{api.namespace}"
+    size = {"cpu": "2", "memory": "1Gi"}
+    await api.client.create("nodes", {"metadata": {"name": node}, "status": {"capacity": size, "allocatable": size}})
+    sized = {**POD["containers"][0], "resources": {"requests": {"cpu": "100m", "memory": "1Mi"}}}
+    await api.create("pods", "p", spec={"containers": [sized], "nodeName": node})
+
+    async def resize(**requests: str) -> None:
+        change = {"spec": {"containers": [{"name": "c", "resources": {"requests": requests}}]}}
+        await api.client.patch("pods", "p", change, namespace=api.namespace, type="strategic", subresource="resize")
+
+    error = await refused(resize(cpu="2001m", memory="2Gi"))
+    assert error.code == 403
+    assert error.message == (
+        'pods "p" is forbidden: node didn\'t have enough allocatable resources: cpu, requested: 2001, '
+        "allocatable: 2000; memory, requested: 2147483648, allocatable: 1073741824"
+    )
+    assert error.causes == [{"reason": "NodeCapacity"}]
+    await resize(cpu="2", memory="1Gi")
+    labels = {"metadata": {"labels": {"kubernetes.io/os": "windows"}}}
+    await api.client.patch("nodes", node, labels, type="merge")
+    error = await refused(resize(cpu="1", memory="1Gi"))
+    assert error.message.endswith(f'pod resize is only supported on linux nodes, node "{node}" is "windows"')
+    assert error.causes == [{"reason": "UnsupportedPlatform"}]
+
+
 # Both spellings of an event.
 
 
