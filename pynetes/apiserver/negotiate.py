@@ -24,7 +24,8 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
-_TRANSFORMS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+_TABLES = frozenset({"Table"})
+_TRANSFORMS = _TABLES | {"PartialObjectMetadata", "PartialObjectMetadataList"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,25 @@ def accepted(request: Request) -> Form:
 
 def accepted_untransformed(request: Request) -> Form:
     """The same where there are neither tables nor metadata to be had: a client that wants only those gets 406."""
+    return _without(request, _TRANSFORMS)
+
+
+def accepted_streamed(request: Request) -> Form:
+    """The same for a list that is streamed as a watch: there are no tables of that; the next best wish counts."""
+    return _without(request, _TABLES)
+
+
+def _without(request: Request, transforms: frozenset[str]) -> Form:
     form: Form | None = accepted(request)
-    if form is not None and form.transform:
-        form = _choose(request.headers["accept"], transforms=False)
+    if form is not None and form.transform in transforms:
+        form = _choose(request.headers["accept"], _TRANSFORMS - transforms)
     if form is None:
         raise errors.not_acceptable(ACCEPTED)
     return form
 
 
 @functools.lru_cache(maxsize=1024)
-def _choose(header: str, transforms: bool = True) -> Form | None:
+def _choose(header: str, transforms: frozenset[str] = _TRANSFORMS) -> Form | None:
     for media, parameters in _clauses(header):
         if media in ("*/*", "application/*"):
             media = JSON
@@ -76,7 +86,7 @@ def _choose(header: str, transforms: bool = True) -> Form | None:
         if not transform:
             return Form(YAML if media != JSON else JSON)
         group, version = parameters.get("g", ""), parameters.get("v", "")
-        if transforms and transform in _TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
+        if transform in transforms and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             return Form(YAML if media != JSON else JSON, transform, version)
     return None
 

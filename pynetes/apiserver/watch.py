@@ -38,8 +38,8 @@ _SHOWN: dict[tuple[bool, bool], EventType | None] = {
 
 def respond(registry: Registry, resource: Resource, request: Request, info: RequestInfo) -> Response:
     """The stream for one watch request; what is wrong with the request is found before the stream begins."""
-    form = negotiate.accepted(request)
     options = parameters.list_options(request, resource)
+    form = negotiate.accepted_streamed(request) if options.send_initial_events else negotiate.accepted(request)
     if info.name and options.fields is None:  # /api/v1/watch/…/name
         options = replace(options, fields=selectors.parse_field_selector(f"metadata.name={info.name}"))
     include = present.include_policy(request.param("includeObject")) if form.transform == "Table" else "Metadata"

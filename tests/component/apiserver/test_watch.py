@@ -120,6 +120,19 @@ async def test_a_watch_list_says_when_the_initial_events_end(http: Http, configm
     assert int(metadata["resourceVersion"]) >= int(lines[0]["object"]["metadata"]["resourceVersion"])
 
 
+async def test_a_list_that_is_streamed_comes_in_no_table(http: Http, configmaps: str) -> None:
+    await http("POST", configmaps, configmap("a"))
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = await http("GET", f"{configmaps}?{query}", headers={"Accept": table})
+    assert (refused.status, refused.json["reason"]) == (406, "NotAcceptable")
+    lines = await http.watch(f"{configmaps}?{query}", 2, accept=f"{table},application/json")
+    assert [line["object"]["kind"] for line in lines] == ["ConfigMap", "ConfigMap"]
+    metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    lines = await http.watch(f"{configmaps}?{query}", 2, accept=f"{table},{metadata}")
+    assert lines[1]["object"]["kind"] == "PartialObjectMetadata"
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
