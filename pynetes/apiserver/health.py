@@ -1,6 +1,9 @@
 """`/healthz`, `/livez` and `/readyz`: named checks, each with a path of its own.
 
 `?verbose` lists every check, `?exclude=NAME` leaves one out. Without either the answer is `ok`, or 500 with the list.
+
+Upstream's server runs hooks when it has started, each with a check of its name, and tests and monitors ask for them by
+these names. What they stand for is here done before the server is ready, so they say what readiness says.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,39 @@ Check = Callable[[], str]
 """What is wrong, or an empty string."""
 
 ENDPOINTS = ("healthz", "livez", "readyz")
+
+START_HOOKS = (
+    "start-apiserver-admission-initializer",
+    "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "storage-object-count-tracker-hook",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "start-system-namespaces-controller",
+    "peer-endpoint-reconciler-controller",
+    "start-cluster-authentication-info-controller",
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
+    "storage-readiness",
+    "start-legacy-token-tracking-controller",
+    "start-service-ip-repair-controllers",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
+    "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller",
+    "aggregator-reload-proxy-client-cert",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
+)
 
 
 def _fine() -> str:
@@ -28,6 +64,18 @@ class Health:
         """Add a check to some endpoints."""
         for endpoint in endpoints:
             self._checks[endpoint][name] = check
+
+    def add_startup(self, finished: Callable[[], bool]) -> None:
+        """Add the checks of what happens at start; all of it is done when `finished` says so."""
+
+        def check() -> str:
+            return "" if finished() else "not finished"
+
+        self.add("informer-sync", check, ("readyz",))
+        for hook in START_HOOKS:
+            self.add(f"poststarthook/{hook}", check)
+            if hook == "kube-apiserver-autoregistration":
+                self.add("autoregister-completion", check)
 
     def answer(self, request: Request, path: str) -> Response:
         """The answer at `/healthz`, `/readyz/etcd`, …"""

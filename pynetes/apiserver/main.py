@@ -78,7 +78,8 @@ class ApiServer:
         self._events = EventExpiry(self.registry, options.event_ttl)
         self._tasks: list[asyncio.Task[None]] = []
         self.health.add("etcd", lambda: "")
-        self.health.add("poststarthook/bootstrap", lambda: "" if self.ready else "not finished", ("healthz", "readyz"))
+        self.health.add("etcd-readiness", lambda: "", ("readyz",))
+        self.health.add_startup(lambda: self.ready)
         self.health.add("shutdown", lambda: "process is shutting down" if self._stopping else "", ("readyz",))
 
     @property

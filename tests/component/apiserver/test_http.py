@@ -55,6 +55,21 @@ async def test_pipelined_requests_are_answered_in_order(raw: Streams) -> None:
     assert answers[2][2] == b"ok"
 
 
+async def test_health_has_the_checks_that_upstream_names(http: Http) -> None:
+    for path in ("/healthz", "/livez", "/readyz"):
+        lines = (await http("GET", f"{path}?verbose=1")).body.decode().splitlines()
+        assert lines[:3] == ["[+]ping ok", "[+]log ok", "[+]etcd ok"]
+        assert {
+            "[+]poststarthook/start-apiserver-admission-initializer ok",
+            "[+]poststarthook/crd-informer-synced ok",
+            "[+]poststarthook/rbac/bootstrap-roles ok",
+            "[+]autoregister-completion ok",
+        } <= set(lines)
+        assert ("[+]informer-sync ok" in lines) == (path == "/readyz")
+        assert lines[-1] == f"{path[1:]} check passed"
+    assert (await http("GET", "/livez/poststarthook/rbac/bootstrap-roles")).body == b"ok"
+
+
 async def test_a_body_may_come_in_pieces(raw: Streams, configmaps: str) -> None:
     reader, writer = raw
     body = json.dumps(configmap("slow")).encode()
