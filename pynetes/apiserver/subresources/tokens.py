@@ -45,9 +45,15 @@ async def create_token(request: Request, server: "ApiServer", rt: ResourceType, 
     metadata = asked.get("metadata") or {}
     for field, value in (("name", name), ("namespace", namespace)):
         if metadata.get(field, value) not in ("", value):
-            detail = f"must match the service account {field}"
+            detail = f"must match the service account {field} if specified"
             finding = errors.invalid_value(f"metadata.{field}", metadata[field], detail)
             raise errors.invalid("authentication.k8s.io", _KIND, name, [finding])
+    uid = meta.uid(account)
+    if metadata.get("uid", "") not in ("", uid):
+        detail = (
+            f"the UID in the token request ({metadata['uid']}) does not match the UID of the service account ({uid})"
+        )
+        raise errors.conflict("authentication.k8s.io", _KIND, name, detail)
     spec = asked.setdefault("spec", {})
     spec.setdefault("expirationSeconds", 3600)
     attributes = Attributes(
@@ -57,7 +63,7 @@ async def create_token(request: Request, server: "ApiServer", rt: ResourceType, 
     spec["audiences"] = spec.get("audiences") or list(tokens.api_audiences)
     findings = _findings(spec)
     if findings:
-        raise errors.invalid("authentication.k8s.io", _KIND, name, findings)
+        raise errors.invalid("authentication.k8s.io", _KIND, "", findings)
     await server.registry.validate(attributes, ctx)
     bound = _bound(server, namespace, name, spec.get("boundObjectRef"))
     seconds, warn_after = spec["expirationSeconds"], 0

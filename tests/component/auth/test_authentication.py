@@ -121,7 +121,12 @@ async def test_the_kubelets_usual_token_lasts_a_year_but_says_an_hour(admin: Res
 @pytest.mark.parametrize(
     ("spec", "status", "message"),
     [
-        ({"expirationSeconds": 599}, 422, "may not specify a duration less than 10 minutes"),
+        (
+            {"expirationSeconds": 599},
+            422,
+            'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: '
+            "may not specify a duration less than 10 minutes",
+        ),
         ({"expirationSeconds": (1 << 32) + 1}, 422, "may not specify a duration larger than 2^32 seconds"),
         ({"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "none"}}, 404, 'pods "none" not found'),
         ({"boundObjectRef": {"apiVersion": "v1", "kind": "ConfigMap", "name": "x"}}, 400, "cannot bind token for"),
@@ -134,6 +139,24 @@ async def test_a_token_request_that_makes_no_sense(
     answer = await admin("POST", path, {"spec": spec})
     assert answer.status == status
     assert message in answer.message
+
+
+async def test_a_token_request_names_the_account_it_is_for(admin: Rest, namespace: str) -> None:
+    account = (await admin("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")).json
+    path, uid = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token", account["metadata"]["uid"]
+    own = {"name": "default", "namespace": namespace, "uid": uid}
+    assert (await admin("POST", path, {"metadata": own, "spec": {}})).status == 201
+    other = await admin("POST", path, {"metadata": own | {"name": "other"}, "spec": {}})
+    assert other.status == 422
+    assert other.message.endswith(
+        'metadata.name: Invalid value: "other": must match the service account name if specified'
+    )
+    earlier = await admin("POST", path, {"metadata": own | {"uid": "earlier"}, "spec": {}})
+    assert earlier.status == 409
+    assert earlier.message == (
+        'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "default": the UID in the token request '
+        f"(earlier) does not match the UID of the service account ({uid})"
+    )
 
 
 async def test_a_token_for_somebody_else_is_no_token_here(admin: Rest, namespace: str) -> None:
@@ -238,13 +261,11 @@ async def test_acting_as_somebody_takes_the_right_to(admin: Rest) -> None:
     jane = admin.as_user("jane")
     refused = await jane("GET", "/version", headers={"Impersonate-User": "bob"})
     assert refused.status == 403
+    assert refused.message == ('forbidden: User "jane" cannot impersonate-on:user-info:get path "/version"')
+    refused = await jane("GET", "/api/v1/pods", headers={"Impersonate-User": "system:serviceaccount:ns:bot"})
     assert refused.message == (
-        'users "bob" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope'
-    )
-    refused = await jane("GET", "/version", headers={"Impersonate-User": "system:serviceaccount:ns:bot"})
-    assert refused.message == (
-        'serviceaccounts "bot" is forbidden: User "jane" cannot impersonate resource "serviceaccounts" '
-        'in API group "" in the namespace "ns"'
+        'pods is forbidden: User "jane" cannot impersonate-on:serviceaccount:list resource "pods" '
+        'in API group "" at the cluster scope'
     )
     rules = [{"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"], "resourceNames": ["bob"]}]
     base = "/apis/rbac.authorization.k8s.io/v1"
@@ -261,13 +282,100 @@ async def test_acting_as_somebody_takes_the_right_to(admin: Rest) -> None:
     assert allowed.json["status"]["userInfo"]["username"] == "bob"
     refused = await jane("GET", "/version", headers={"Impersonate-User": "bob", "Impersonate-Group": "system:masters"})
     assert refused.status == 403
-    assert refused.message.startswith('groups "system:masters" is forbidden')
+
+
+async def allow(admin: Rest, name: str, user: str, *rules: dict[str, Any]) -> None:
+    base = "/apis/rbac.authorization.k8s.io/v1"
+    await admin.make(f"{base}/clusterroles", {"metadata": {"name": name}, "rules": list(rules)})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    await admin.make(
+        f"{base}/clusterrolebindings", {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    )
+
+
+def identity(mode: str, resource: str, *only: str) -> dict[str, Any]:
+    names = {"resourceNames": list(only)} if only else {}
+    rule = {"verbs": [f"impersonate:{mode}"], "apiGroups": ["authentication.k8s.io"], "resources": [resource]}
+    return rule | names
+
+
+def action(mode: str, verb: str, resource: str = "pods") -> dict[str, Any]:
+    return {"verbs": [f"impersonate-on:{mode}:{verb}"], "apiGroups": [""], "resources": [resource]}
+
+
+async def test_acting_as_somebody_may_be_allowed_for_some_deeds_only(admin: Rest) -> None:
+    kim, as_bob = admin.as_user("kim"), {"Impersonate-User": "bobby"}
+    await allow(admin, "kim-acts", "kim", action("user-info", "list"))
+    refused = await kim("GET", "/api/v1/pods", headers=as_bob)
+    assert refused.message == (
+        'users.authentication.k8s.io "bobby" is forbidden: User "kim" cannot impersonate:user-info resource "users" '
+        'in API group "authentication.k8s.io" at the cluster scope'
+    )
+    await allow(admin, "kim-is-bobby", "kim", identity("user-info", "users", "bobby"))
+    # What bobby may do is still bobby's own affair.
+    own = await kim("GET", "/api/v1/pods", headers=as_bob)
+    assert own.message.startswith('pods is forbidden: User "bobby" cannot list resource "pods"')
+    await allow(admin, "bobby-lists", "bobby", {"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["pods"]})
+    assert (await kim("GET", "/api/v1/pods", headers=as_bob)).status == 200
+    refused = await kim("GET", "/api/v1/pods?watch=1", headers=as_bob)
+    assert refused.message.startswith('pods is forbidden: User "kim" cannot impersonate-on:user-info:watch')
+    refused = await kim("GET", "/api/v1/pods", headers={"Impersonate-User": "system:serviceaccount:a:bobby"})
+    assert refused.message.startswith('pods is forbidden: User "kim" cannot impersonate-on:serviceaccount:list')
+
+
+async def test_groups_and_extra_fields_are_asked_for_one_by_one(admin: Rest) -> None:
+    lee = admin.as_user("lee")
+    await allow(
+        admin, "lee-acts", "lee", {"verbs": ["impersonate-on:user-info:create"], "apiGroups": ["*"], "resources": ["*"]}
+    )
+    await allow(admin, "lee-is", "lee", identity("user-info", "users", "rob"), identity("user-info", "groups", "dev"))
+    await allow(admin, "lee-has", "lee", identity("user-info", "userextras/acme.io/scope", "view"))
+
+    async def act(**headers: str) -> Any:
+        said = {key.replace("_", "-"): value for key, value in headers.items()}
+        return await lee("POST", WHOAMI, {}, headers={"Impersonate-User": "rob"} | said)
+
+    info = (await act(Impersonate_Group="dev")).json["status"]["userInfo"]
+    assert info["groups"] == ["dev", "system:authenticated"]
+    assert (await act(Impersonate_Group="ops")).message.startswith('groups.authentication.k8s.io "ops" is forbidden')
+    assert (await act(Impersonate_Group="system:masters")).message.endswith(
+        "impersonating the system:masters group is not allowed"
+    )
+    plain = await act(**{"Impersonate-Extra-scope": "view"})
+    assert plain.message.endswith(
+        'extra.key: Invalid value: "scope": must be a domain-prefixed path (such as "acme.io/foo")'
+    )
+    extra = await act(**{"Impersonate-Extra-acme.io%2Fscope": "view"})
+    assert extra.json["status"]["userInfo"]["extra"] == {"acme.io/scope": ["view"]}
+
+
+async def test_an_account_may_be_let_act_as_the_node_it_runs_on(admin: Rest, namespace: str) -> None:
+    made = await pod(admin, namespace)
+    node = made["spec"]["nodeName"]
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made["metadata"]["uid"]}
+    agent = admin.with_token(await token(admin, namespace, boundObjectRef=reference))
+    account = f"system:serviceaccount:{namespace}:default"
+    await allow(
+        admin, f"{namespace}-n", account, identity("associated-node", "nodes"), action("associated-node", "list")
+    )
+    listed = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
+    assert (await agent("GET", listed, headers={"Impersonate-User": f"system:node:{node}"})).status == 200
+    refused = await agent("GET", listed, headers={"Impersonate-User": "system:node:another"})
+    assert refused.message.startswith(f'pods is forbidden: User "{account}" cannot impersonate-on:arbitrary-node:list')
+    refused = await agent("GET", f"{listed}&watch=1", headers={"Impersonate-User": f"system:node:{node}"})
+    assert refused.message.startswith(
+        f'pods is forbidden: User "{account}" cannot impersonate-on:associated-node:watch'
+    )
 
 
 async def test_groups_without_a_user_cannot_be_impersonated(admin: Rest) -> None:
     answer = await admin("GET", "/version", headers={"Impersonate-Group": "dev"})
-    assert answer.status == 500
-    assert "without impersonating a user" in answer.message
+    assert answer.status == 400
+    assert answer.message == (
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"dev"}, Extra:map[string][]string(nil)} '
+        "without impersonating a user name"
+    )
 
 
 async def test_the_issuer_publishes_its_keys(admin: Rest, namespace: str) -> None:
