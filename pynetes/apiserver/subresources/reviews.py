@@ -10,7 +10,7 @@ from pynetes.apiserver.authn.jwt import InvalidToken
 from pynetes.apiserver.authz.rbac import Decision
 from pynetes.apiserver.request import Request, RequestInfo, Response, UserInfo
 from pynetes.apiserver.subresources import subresource
-from pynetes.machinery import errors
+from pynetes.machinery import errors, names
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType
@@ -92,13 +92,50 @@ async def self_subject_review(
 
 def _attribute_findings(spec: dict[str, Any]) -> list[FieldError]:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if resource is not None and path is not None:
-        detail = "cannot be specified in combination with resourceAttributes"
-        return [errors.invalid_value("spec.nonResourceAttributes", path, detail)]
-    if resource is None and path is None:
+    if (resource is None) == (path is None):
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        return [errors.invalid_value("spec.resourceAttributes", None, detail)]
+        return [errors.invalid_value("spec", path, detail)]
     return []
+
+
+def _selector_findings(spec: dict[str, Any]) -> list[FieldError]:
+    """What is wrong with the selectors among the attributes; operators that are not known may come from the future."""
+    found = []
+    for name in ("fieldSelector", "labelSelector"):
+        selector = (spec.get("resourceAttributes") or {}).get(name)
+        if selector is None:
+            continue
+        path = f"spec.resourceAttributes.{name}"
+        raw, requirements = selector.get("rawSelector"), selector.get("requirements") or ()
+        if raw and requirements:
+            detail = "may not specified at the same time as requirements"
+            found.append(errors.invalid_value(f"{path}.rawSelector", raw, detail))
+        if not raw and not requirements:
+            detail = f"when {path} is specified, requirements or rawSelector is required"
+            found.append(errors.required(f"{path}.requirements", detail))
+        for index, entry in enumerate(requirements):
+            found += _requirement_findings(f"{path}.requirements[{index}]", entry, labels=name == "labelSelector")
+    return found
+
+
+def _requirement_findings(path: str, entry: dict[str, Any], *, labels: bool) -> list[FieldError]:
+    found = []
+    key, values = entry.get("key", ""), entry.get("values") or ()
+    if not labels and not key:
+        found.append(errors.required(f"{path}.key", "must be specified"))
+    if entry.get("operator") in ("In", "NotIn") and not values:
+        found.append(errors.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+    if entry.get("operator") in ("Exists", "DoesNotExist") and values:
+        detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        found.append(errors.forbidden_field(f"{path}.values", detail))
+    if labels:
+        found += [errors.invalid_value(f"{path}.key", key, fault) for fault in names.qualified_name(key)]
+        found += [
+            errors.invalid_value(f"{path}.values[{index}]", value, fault)
+            for index, value in enumerate(values)
+            for fault in names.label_value(value)
+        ]
+    return found
 
 
 def _subject_findings(spec: dict[str, Any]) -> list[FieldError]:
@@ -111,8 +148,10 @@ def _check(rt: ResourceType, review: Obj, findings: list[FieldError]) -> None:
     metadata = {field: value for field, value in (review.get("metadata") or {}).items() if field != "managedFields"}
     if rt.plural == "localsubjectaccessreviews":
         metadata.pop("namespace", None)
+    findings = [*findings, *_selector_findings(review.get("spec") or {})]
     if any(metadata.values()):
-        findings = [*findings, errors.invalid_value("metadata", metadata, "must be empty")]
+        detail = "must be empty" if rt.plural != "localsubjectaccessreviews" else "must be empty except for namespace"
+        findings.append(errors.invalid_value("metadata", metadata, detail))
     if findings:
         raise errors.invalid(_AUTHORIZATION, rt.kind, "", findings)
 

@@ -143,7 +143,26 @@ async def test_anybody_may_ask_about_themselves(admin: Rest, namespace: str) -> 
         ({"resourceAttributes": {}}, "at least one of user or group must be specified"),
         (
             {"user": "x", "resourceAttributes": {}, "nonResourceAttributes": {}},
-            "cannot be specified in combination with resourceAttributes",
+            "spec: Invalid value: {}: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (
+            {"user": "x", "resourceAttributes": {"fieldSelector": {}}},
+            "spec.resourceAttributes.fieldSelector.requirements: Required value: when "
+            "spec.resourceAttributes.fieldSelector is specified, requirements or rawSelector is required",
+        ),
+        (
+            {
+                "user": "x",
+                "resourceAttributes": {
+                    "fieldSelector": {"rawSelector": "a=b", "requirements": [{"key": "", "operator": "In"}]},
+                    "labelSelector": {"requirements": [{"key": "k", "operator": "Exists", "values": ["v"]}]},
+                },
+            },
+            '[spec.resourceAttributes.fieldSelector.rawSelector: Invalid value: "a=b": may not specified at the same '
+            "time as requirements, spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must "
+            "be specified, spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be "
+            "specified when `operator` is 'In' or 'NotIn', spec.resourceAttributes.labelSelector.requirements[0]"
+            ".values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist']",
         ),
     ],
 )
