@@ -274,10 +274,16 @@ def _mutate(match: _Match, attributes: Attributes, server: "ApiServer") -> None:
 
 
 def _patched(obj: Obj, operations: list[Any]) -> Obj:
+    """The object after the operations; as it was if one of them tested in vain."""
     try:
-        return json_patch.apply(meta.deep_copy(obj), operations)
-    except (StatusError, ValueError) as error:
+        patched = json_patch.run(obj, operations)
+    except json_patch.TestFailedError:
+        return obj
+    except json_patch.PatchError as error:
         raise cel.CelError(f"JSON Patch: {error}") from None
+    if not isinstance(patched, dict):
+        raise cel.CelError("JSON Patch: the patched document is not an object")
+    return patched
 
 
 def _applied(attributes: Attributes, server: "ApiServer", wanted: Obj) -> Obj:

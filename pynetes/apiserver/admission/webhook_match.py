@@ -15,20 +15,26 @@ from pynetes.machinery.resources import ResourceType
 Webhook = dict[str, Any]
 
 _NEVER = frozenset(
-    f"{plural}.admissionregistration.k8s.io"
-    for plural in (
-        "mutatingwebhookconfigurations",
-        "validatingwebhookconfigurations",
-        "validatingadmissionpolicies",
-        "validatingadmissionpolicybindings",
-        "mutatingadmissionpolicies",
-        "mutatingadmissionpolicybindings",
-    )
+    {
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+        # Questions about who may do what, which the cluster's own parts ask (ExcludeAdmissionWebhookVirtualResources).
+        "selfsubjectreviews.authentication.k8s.io",
+        "tokenreviews.authentication.k8s.io",
+        "localsubjectaccessreviews.authorization.k8s.io",
+        "selfsubjectaccessreviews.authorization.k8s.io",
+        "selfsubjectrulesreviews.authorization.k8s.io",
+        "subjectaccessreviews.authorization.k8s.io",
+    }
 )
 
 
 def is_exempt(attributes: Attributes) -> bool:
-    """Whether no webhook hears of the write: one that breaks everything must be removable."""
+    """Whether no webhook or policy hears of the write: one that breaks everything must be removable."""
     return attributes.group_resource in _NEVER
 
 

@@ -17,10 +17,19 @@ class PatchError(ValueError):
     """An operation that does not apply."""
 
 
+class TestFailedError(PatchError):
+    """A `test` found something else than it should."""
+
+
+def run(doc: Obj, operations: list[Any]) -> Any:
+    """`doc` after all `operations`; raises PatchError if one does not apply."""
+    return _Document(copied(doc)).run(operations)
+
+
 def apply(doc: Obj, operations: list[Any]) -> Obj:
     """`doc` after all `operations`; raises StatusError 422 if one does not apply."""
     try:
-        patched = _Document(copied(doc)).run(operations)
+        patched = run(doc, operations)
     except PatchError as error:
         raise unprocessable(str(error)) from error
     if not isinstance(patched, dict):
@@ -126,7 +135,7 @@ class _Document:
             except PatchError as error:
                 raise PatchError(f"error in test for path: '{path}': {error}") from error
         if not _same(actual, operation.get("value")):
-            raise PatchError(f"testing value {path} failed: test failed")
+            raise TestFailedError(f"testing value {path} failed: test failed")
 
     def _copy(self, operation: Obj) -> None:
         source = _pointer(operation, "from", f"copy operation failed to decode from: {_no_field('from')}")

@@ -180,6 +180,32 @@ async def test_a_mutating_policy_applies_configurations_and_patches(admin: Rest,
     assert "labels" not in plain["metadata"]
 
 
+async def test_a_patch_of_a_mutating_policy_is_made_wholly_or_not_at_all(
+    admin: Rest, install: Any, namespace: str
+) -> None:
+    def patch(*operations: str) -> dict[str, Any]:
+        listed = ", ".join(f"JSONPatch{{{operation}}}" for operation in operations)
+        return {"patchType": "JSONPatch", "jsonPatch": {"expression": f"[{listed}]"}}
+
+    add = "op: 'add', path: '/data/new', value: 'x'"
+    name = await install(
+        "mutating",
+        matchConstraints=rules(operations=["CREATE"]),
+        mutations=[patch("op: 'test', path: '/data/k', value: 'other'", add)],
+        reinvocationPolicy="Never",
+    )
+    assert (await admin.make(maps(namespace), config(k="v")))["data"] == {"k": "v"}
+    await admin.patch(
+        f"{BASE}/mutatingadmissionpolicies/{name}",
+        {"spec": {"mutations": [patch("op: 'remove', path: '/data/none/deeper'")]}},
+    )
+    refused = await admin("POST", maps(namespace), config("d", k="v"))
+    assert refused.message.endswith(
+        'denied request: JSON Patch: remove operation does not apply: doc is missing path: "/data/none/deeper": '
+        "missing value"
+    )
+
+
 async def test_a_webhook_is_only_asked_when_its_conditions_hold(admin: Rest, namespace: str) -> None:
     webhook = {
         "name": "absent.example.com",

@@ -343,6 +343,10 @@ async def test_webhook_configurations_themselves_are_out_of_reach(
     await install("validating", "lock", deny(), rules=[everything], namespaceSelector={})
     try:
         assert (await admin("POST", maps(namespace), config())).status == 400
+        # Nor are questions that the cluster's own parts ask.
+        assert (await admin("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})).status == 201
+        asked = {"spec": {"user": "x", "nonResourceAttributes": {"path": "/", "verb": "get"}}}
+        assert (await admin("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", asked)).status == 201
     finally:
         path = f"{BASE}/validatingwebhookconfigurations/0-lock-{namespace}"
         assert (await admin("DELETE", path)).status == 200
