@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pynetes.apis import metadata, printing
 from pynetes.apis.batch import schedule
-from pynetes.apis.batch.job import validate_job_spec
+from pynetes.apis.batch.job import default_failure_policy, validate_job_spec
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import pod_defaults, pod_warnings
 from pynetes.apis.core.pod_defaults import fill
@@ -119,7 +119,8 @@ class CronJobStrategy(Strategy):
 
 
 def _job_defaults(spec: Obj) -> None:
-    """A template's job spec gets the pod defaults only; the rest is given to each job when it is made."""
+    """A template's job spec gets the defaults of its parts only; the rest is given to each job when it is made."""
+    default_failure_policy(spec)
     pod_defaults.pod_template(spec.setdefault("template", {}))
 
 

@@ -37,16 +37,20 @@ def default_job_spec(spec: Obj) -> None:
             spec[field] = value
     if spec.get("backoffLimit") is None:
         spec["backoffLimit"] = 2**31 - 1 if spec.get("backoffLimitPerIndex") is not None else 6
-    policy = spec.get("podFailurePolicy")
     if spec.get("podReplacementPolicy") is None:
-        spec["podReplacementPolicy"] = "Failed" if policy is not None else "TerminatingOrFailed"
-    for rule in (policy or {}).get("rules") or []:
-        for pattern in rule.get("onPodConditions") or []:
-            fill(pattern, {"status": "True"})
+        spec["podReplacementPolicy"] = "Failed" if spec.get("podFailurePolicy") is not None else "TerminatingOrFailed"
+    default_failure_policy(spec)
     if "manualSelector" in spec and spec["manualSelector"] is None:
         del spec["manualSelector"]
     template = spec.setdefault("template", {})
     pod_defaults.pod_template(template)
+
+
+def default_failure_policy(spec: Obj) -> None:
+    """Defaults of a JobSpec's podFailurePolicy."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or []:
+        for pattern in rule.get("onPodConditions") or []:
+            fill(pattern, {"status": "True"})
 
 
 class JobStrategy(Strategy):
@@ -111,9 +115,9 @@ class JobStrategy(Strategy):
         fixed = ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
         for field in fixed:
             errors.unchanged(f"spec.{field}", after.get(field), before.get(field))
-        mutable_template = bool(before.get("suspend")) and not printing.status(old).get("startTime")
-        new_template = _without_scheduling(after.get("template") or {}) if mutable_template else after.get("template")
-        old_template = _without_scheduling(before.get("template") or {}) if mutable_template else before.get("template")
+        mutable_template = _rests(old)
+        new_template = _fixed_part(after.get("template") or {}) if mutable_template else after.get("template")
+        old_template = _fixed_part(before.get("template") or {}) if mutable_template else before.get("template")
         if new_template != old_template:
             errors.invalid("spec.template", after.get("template"), checks.IMMUTABLE)
 
@@ -389,8 +393,16 @@ def _completions(errors: Errors, after: Obj, before: Obj) -> None:
         )
 
 
-def _without_scheduling(template: Obj) -> Obj:
-    """What of a suspended job's template must not change (KEP-2926)."""
+def _rests(job: Obj) -> bool:
+    """Whether the job is suspended and none of its pods runs: it never started, or was stopped (KEP-5440)."""
+    status = printing.status(job)
+    if not printing.spec(job).get("suspend") or status.get("active"):
+        return False
+    return not status.get("startTime") or meta.is_condition_true(job, "Suspended")
+
+
+def _fixed_part(template: Obj) -> Obj:
+    """What of a resting job's template must not change: all but scheduling (KEP-2926) and resources (KEP-5440)."""
     head = {
         field: value
         for field, value in (template.get("metadata") or {}).items()
@@ -398,5 +410,8 @@ def _without_scheduling(template: Obj) -> Obj:
     }
     free = {"nodeSelector", "tolerations", "schedulingGates"}
     spec = {field: value for field, value in (template.get("spec") or {}).items() if field not in free}
+    for kind in ("containers", "initContainers"):
+        if spec.get(kind):
+            spec[kind] = [{k: v for k, v in container.items() if k != "resources"} for container in spec[kind]]
     affinity = {field: value for field, value in (spec.pop("affinity", None) or {}).items() if field != "nodeAffinity"}
     return {"metadata": head, "spec": spec, "affinity": affinity}

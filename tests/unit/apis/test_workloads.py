@@ -329,6 +329,37 @@ def test_a_jobs_template_is_immutable_unless_it_is_suspended_and_never_started(c
     assert update("jobs", suspended, schedule_elsewhere).errors == []
 
 
+def test_a_suspended_jobs_resources_may_change_too(create, update):
+    def grow(obj):
+        (container,) = obj["spec"]["template"]["spec"]["containers"]
+        container["resources"] = {"requests": {"cpu": "2"}}
+
+    assert update("jobs", create("jobs", job()).obj, grow).errors != []
+    assert update("jobs", create("jobs", job(suspend=True)).obj, grow).errors == []
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed"),
+    [
+        ({"startTime": "2026-01-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "True"}]}, True),
+        ({"startTime": "2026-01-01T00:00:00Z"}, False),
+        ({"active": 1, "conditions": [{"type": "Suspended", "status": "True"}]}, False),
+    ],
+)
+def test_a_jobs_template_may_change_once_it_was_stopped(create, update, status, allowed):
+    stopped = create("jobs", job(suspend=True)).obj | {"status": status}
+    changed = update("jobs", stopped, lambda o: o["spec"]["template"]["spec"].update(nodeSelector={"disk": "ssd"}))
+    assert (changed.errors == []) is allowed
+
+
+def test_a_cron_jobs_failure_policy_is_defaulted(create):
+    policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
+    made = create("cronjobs", {"spec": {"schedule": "@daily", "jobTemplate": job(podFailurePolicy=policy)}})
+    assert made.errors == []
+    (rule,) = made.obj["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+
+
 def test_parallelism_may_change_and_completions_may_not(create, update):
     stored = create("jobs", job(completions=3)).obj
     assert update("jobs", stored, lambda o: o["spec"].update(parallelism=2)).errors == []
