@@ -15,13 +15,14 @@ from pynetes.controllers.controller import (
     Controller,
     SlowStartStopped,
     controller_key,
+    ignore_not_found,
     is_namespace_terminating,
     own_key,
     slow_start,
 )
 from pynetes.controllers.expectations import Expectations
 from pynetes.controllers.ownership import CONTROLLER_INDEX, Claimer, candidates, owner_keys
-from pynetes.controllers.status import find_condition, update_status, without_condition
+from pynetes.controllers.status import find_condition, update_status
 from pynetes.machinery import clock, meta, selectors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
@@ -39,7 +40,9 @@ def selector_of(job: Obj) -> selectors.LabelSelector:
 def with_condition(conditions: list[Obj], kind: str, state: str, reason: str, message: str) -> list[Obj]:
     """`conditions` with one set in the form that Jobs use."""
     old = find_condition(conditions, kind)
-    if old is not None and old["status"] == state and old.get("reason") == reason:
+    if old is None and state == "False":
+        return conditions
+    if old is not None and (old["status"], old.get("reason"), old.get("message")) == (state, reason, message):
         return conditions
     now = clock.timestamp()
     made = {
@@ -50,7 +53,9 @@ def with_condition(conditions: list[Obj], kind: str, state: str, reason: str, me
         "reason": reason,
         "message": message,
     }
-    return [*without_condition(conditions, kind), made]
+    if old is None:
+        return [*conditions, made]
+    return [made if condition is old else condition for condition in conditions]
 
 
 class JobController(Controller):
@@ -106,6 +111,8 @@ class JobController(Controller):
             job = {**job, "status": {**job.get("status", {}), "startTime": clock.timestamp()}}
         seen = planning.tally(job, owned)
         decided = planning.outcome(job, seen, now)
+        if decided is None and not meta.is_deleting(job):
+            planning.keep_for_replacements(job, seen)
         left = planning.seconds_to_deadline(job, now)
         if left is not None and left > 0:
             self.queue.add_after(key, left)
@@ -144,6 +151,8 @@ class JobController(Controller):
         if todo.wait:
             self.queue.add_after(key, todo.wait)
         if todo.delete:
+            # Pods that the Job itself has no use for any more are no failures: nobody is to count them.
+            await asyncio.gather(*(self._release(pod) for pod in todo.delete))
             await self._delete(key, job, todo.delete)
             gone = {meta.uid(pod) for pod in todo.delete}
             seen.active = [pod for pod in seen.active if meta.uid(pod) not in gone]
@@ -292,24 +301,12 @@ class JobController(Controller):
         await self._let_go([pod])
 
     async def _let_go(self, counted: Sequence[Obj]) -> None:
+        await asyncio.gather(*(self._release(pod) for pod in counted))
+
+    async def _release(self, pod: Obj) -> None:
         """Take the tracking finalizer off."""
-
-        async def release(pod: Obj) -> None:
-            rest = [f for f in pod["metadata"].get("finalizers") or [] if f != planning.FINALIZER]
-            patch = {
-                "metadata": {
-                    "uid": meta.uid(pod),
-                    "resourceVersion": pod["metadata"]["resourceVersion"],
-                    "finalizers": rest or None,
-                }
-            }
-            try:
-                await self.client.patch("pods", meta.name(pod), patch, meta.namespace(pod), type="merge")
-            except StatusError as error:
-                if error.code != 404:
-                    raise
-
-        await asyncio.gather(*(release(pod) for pod in counted))
+        patch = {"metadata": {"uid": meta.uid(pod), "$deleteFromPrimitiveList/finalizers": [planning.FINALIZER]}}
+        await ignore_not_found(self.client.patch("pods", meta.name(pod), patch, meta.namespace(pod), type="strategic"))
 
 
 def _is_of(pod: Obj, job: Obj) -> bool:

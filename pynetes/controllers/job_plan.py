@@ -137,6 +137,26 @@ def _sort(job: Obj, pod: Obj, known: set[str], completions: int, result: Tally) 
             result.fail_message = verdict.message
 
 
+def keep_for_replacements(job: Obj, seen: Tally) -> None:
+    """With a back-off limit for each index, the last failed pod of an index waits, uncounted, for its replacement.
+
+    Only it says how often the index has failed; let go, it might be gone before the new pod has that from it.
+    """
+    if job["spec"].get("backoffLimitPerIndex") is None or not is_indexed(job):
+        return
+    settled = seen.completed_indexes | seen.failed_indexes | {indexes.index_of(pod) for pod in seen.active}
+    kept: dict[int, Obj] = {}
+    for pod in sorted([*seen.new_failed, *seen.ignored], key=lambda p: (policy.all_failures(p), _finish_time(p))):
+        index = indexes.index_of(pod)
+        if index is not None and index not in settled:
+            kept[index] = pod
+    waiting = {meta.uid(pod) for pod in kept.values()}
+    before = len(seen.new_failed)
+    seen.new_failed = [pod for pod in seen.new_failed if meta.uid(pod) not in waiting]
+    seen.ignored = [pod for pod in seen.ignored if meta.uid(pod) not in waiting]
+    seen.failed -= before - len(seen.new_failed)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How the Job ends: the interim condition, the final one, and why."""

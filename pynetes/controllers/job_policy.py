@@ -79,6 +79,11 @@ def ignored_failures(pod: Obj) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def all_failures(pod: Obj) -> int:
+    """How often the pod's index had failed when the pod was made, counted or ignored."""
+    return failure_count(pod) + ignored_failures(pod)
+
+
 def newly_failed_indexes(job: Obj, failed_pods: Iterable[Obj]) -> set[int]:
     """The indexes that have used up `backoffLimitPerIndex`, or that the policy fails at once."""
     limit = job["spec"].get("backoffLimitPerIndex")

@@ -93,6 +93,40 @@ async def test_a_suspended_job_has_no_pods_until_it_is_resumed(world: World) -> 
     await world.eventually(stopped)
 
 
+async def test_pods_of_a_suspended_job_are_no_failures(world: World) -> None:
+    await world.create(JOBS, job(backoffLimit=0, parallelism=3, completions=3))
+
+    async def active(count: int | None) -> bool:
+        return (await world.get(JOBS, "work"))["status"].get("active") == count
+
+    await world.eventually(lambda: active(3))
+    await world.patch(JOBS, "work", {"spec": {"parallelism": 2}})
+    await world.eventually(lambda: active(2))
+    await world.patch(JOBS, "work", {"spec": {"suspend": True}})
+
+    async def stopped() -> bool:
+        return not await world.names("pods") and await active(None)
+
+    await world.eventually(stopped)
+    assert "failed" not in (await world.get(JOBS, "work"))["status"]
+    await world.patch(JOBS, "work", {"spec": {"suspend": False}})
+    await world.eventually(lambda: active(2))
+
+
+async def test_a_condition_that_changes_keeps_its_place(world: World) -> None:
+    world.nodes.script = lambda pod: "Succeeded"
+    await world.create(JOBS, job(suspend=True))
+    await world.eventually(lambda: condition(world, "Suspended"))
+    await world.patch(JOBS, "work", {"spec": {"suspend": False}})
+    await world.eventually(lambda: condition(world, "Complete"))
+    found = (await world.get(JOBS, "work"))["status"]["conditions"]
+    assert [(c["type"], c["status"]) for c in found] == [
+        ("Suspended", "False"),
+        ("SuccessCriteriaMet", "True"),
+        ("Complete", "True"),
+    ]
+
+
 async def test_a_policy_can_fail_the_job_at_once(world: World) -> None:
     world.nodes.script = lambda pod: "Failed"
     rule = {"action": "FailJob", "onExitCodes": {"containerName": "app", "operator": "In", "values": [1]}}

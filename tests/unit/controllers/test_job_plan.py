@@ -230,3 +230,17 @@ def test_indexes_are_written_in_runs() -> None:
 @given(st.sets(st.integers(0, 200)))
 def test_indexes_survive_writing_and_reading(found: set[int]) -> None:
     assert indexes.parse(indexes.render(found), 201) == found
+
+
+def test_the_last_failed_pod_of_an_index_waits_for_its_replacement() -> None:
+    work = job(completions=3, parallelism=3, completionMode="Indexed", backoffLimitPerIndex=2)
+    older, latest = pod("a", "Failed", 0, ended=90), pod("b", "Failed", 0, ended=20)
+    replaced, running = pod("c", "Failed", 1), pod("d", "Running", 1)
+    seen = planning.tally(work, [older, latest, replaced, running])
+    planning.keep_for_replacements(work, seen)
+    assert [meta.name(each) for each in seen.new_failed] == ["a", "c"]
+    assert seen.failed == 2
+    plain = job(completions=3, completionMode="Indexed")
+    seen = planning.tally(plain, [older, latest])
+    planning.keep_for_replacements(plain, seen)
+    assert seen.failed == 2
