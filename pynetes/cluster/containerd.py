@@ -1,10 +1,10 @@
 """A containerd of our own: its configuration, its start, its end.
 
-Each node has one, with its own root, socket and network namespace, so nothing is shared with another node or with a
-containerd of the host. A cluster's supervisor runs `command`; `start` is for tests: the daemon ends with who started
-it. `stop` ends the daemon only, for containers outlive it by design; `remove_pods` ends them too. Only the network is
-unshared: cgroups and mounts stay the host's. Pods' network namespaces are kept by mounts in `state_dir`, so whatever
-way the daemon ends, whoever unmounts what is below its directory leaves none.
+Each node has one, with its own root and socket, so nothing is shared with another node or with a containerd of the
+host. A cluster's supervisor runs `command`, in the node's network and under its name; `start` is for tests: the daemon
+ends with who started it. `stop` ends the daemon only, for containers outlive it by design; `remove_pods` ends them too.
+Pods' network namespaces are kept by mounts in `state_dir`, so whatever way the daemon ends, whoever unmounts what is
+below its directory leaves none.
 """
 
 import asyncio
@@ -93,7 +93,6 @@ class Containerd:
 
     root_dir: Path
     socket: Path
-    netns: str | None = None
     sandbox_image: str = "pynetes.local/pause:1"
     cni_bin_dir: Path = Path("/usr/lib/cni")
     cni_conf_dir: Path = Path("/etc/cni/net.d")
@@ -142,11 +141,7 @@ class Containerd:
 
     def command(self) -> list[str]:
         """How to run the daemon in the foreground, for a supervisor; call `write_config` first."""
-        command = [self.binary, "--config", str(self.config_file), "--log-level", "warn"]
-        if self.netns:
-            path = self.netns if self.netns.startswith("/") else f"/run/netns/{self.netns}"
-            return ["nsenter", f"--net={path}", "--", *command]
-        return command
+        return [self.binary, "--config", str(self.config_file), "--log-level", "warn"]
 
     def pid(self) -> int | None:
         """The process id of the running daemon, or None."""

@@ -3,11 +3,11 @@
     host ── pyn-<hash> (10.89.i.1/25) ──┬── veth ── node 1: eth0 10.89.i.2
                                         └── veth ── node 2: eth0 10.89.i.3
 
-Only the network is unshared. The host gets one bridge, three routes (pods, services, load balancers, all through
-one node that runs) and, if the nodes may reach the world, one nftables table that masquerades them, and IP forwarding,
-whose former state is remembered and put back when the last cluster goes. Every name derives from the cluster's, so
-creating is idempotent, and removing finds everything whether or not those who made it are alive. Work is done by `ip`,
-which starts in 2 ms; a netlink library would cost each caller 25 MB.
+Only the network and the hostname are unshared. The host gets one bridge, three routes (pods, services, load balancers,
+all through one node that runs) and, if the nodes may reach the world, one nftables table that masquerades them, and IP
+forwarding, whose former state is remembered and put back when the last cluster goes. Every name derives from the
+cluster's, so creating is idempotent, and removing finds everything whether or not those who made it are alive. Work is
+done by `ip`, which starts in 2 ms; a netlink library would cost each caller 25 MB.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import ipaddress
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +38,8 @@ _PREFIX = "pynetes."
 _LINK_NAME = re.compile(r"pyn[v]?-[0-9a-f]{8}")
 _INDEXES = 64
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWUTS = 0x04000000
+_HOSTNAME_LIMIT = 64
 
 # Inside a node: it routes for its pods, lets nftables see what crosses the pod bridge, accepts answers that come
 # another way than the question went, and keeps translating connections whose packets it sees only one way.
@@ -371,6 +374,14 @@ def enter(path: str) -> None:
 def enter_named(namespace: str) -> None:
     """As `enter`, for a namespace by its name; mounts and cgroups stay the host's."""
     enter(str(NAMESPACES / namespace))
+
+
+def take_hostname(name: str) -> None:
+    """Give the calling process a hostname of its own; what it starts has it too, and so have pods in its network."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWUTS):
+        raise NetworkError(f"cannot take the hostname {name}: {os.strerror(ctypes.get_errno())}")
+    socket.sethostname(name[:_HOSTNAME_LIMIT])
 
 
 def call_in(path: str, function: Callable[[], T]) -> T:

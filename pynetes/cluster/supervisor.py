@@ -195,6 +195,7 @@ class Supervisor:
         def prepare() -> None:
             if unit.netns:
                 netns.enter_named(unit.netns)
+                netns.take_hostname(unit.node)
             die_with_parent(unit.name)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
 

@@ -106,7 +106,6 @@ def runtime(cluster: Cluster, node: str) -> containerd.Containerd:
     return containerd.Containerd(
         root_dir=cluster.node_path(node, "containerd"),
         socket=cluster.containerd_socket(node),
-        netns=cluster.namespace(node) or None,
         sandbox_image=SANDBOX_IMAGE,
         cni_conf_dir=cluster.node_path(node, "cni", "conf.d"),
     )
@@ -173,7 +172,7 @@ def all_units(cluster: Cluster) -> list[Unit]:
     units = [] if cluster.role == "agent" else [apiserver(cluster)]
     for node in cluster.nodes:
         program = runtime(cluster, node).command()
-        units.append(Unit(f"containerd-{node}", command=program, node=node))
+        units.append(Unit(f"containerd-{node}", command=program, node=node, netns=cluster.namespace(node)))
     if cluster.role != "agent":
         units += [controller_manager(cluster), scheduler(cluster)]
     for node in cluster.nodes:

@@ -125,6 +125,14 @@ def test_pods_on_different_nodes_reach_each_other_under_their_own_addresses(clus
         assert fetch(cluster, client, there, "/cgi-bin/peer") == f"[::ffff:{address(cluster, client)}]"
 
 
+def test_a_pod_in_its_nodes_network_has_the_nodes_hostname(cluster: Cluster) -> None:
+    cluster.apply(server("one", "node-1", hostNetwork=True), server("two", "node-2", hostNetwork=True))
+    cluster.wait("condition=Ready", "pod/one", "pod/two")
+    for name, node in (("one", "node-1"), ("two", "node-2")):
+        assert cluster.kubectl("exec", name, "--", "hostname").strip() == node
+        assert cluster.kubectl("exec", name, "--", "cat", "/etc/hostname").strip() == node
+
+
 def test_services_are_reached_from_every_node(cluster: Cluster) -> None:
     cluster.apply(server("one", "node-1"), server("two", "node-2", app="web"), service("web", type="NodePort"))
     cluster.wait("condition=Ready", "pod/one", "pod/two")
