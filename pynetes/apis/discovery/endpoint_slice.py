@@ -13,6 +13,7 @@ from pynetes.machinery.meta import Obj
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _MAX_ENDPOINTS, _MAX_ADDRESSES, _MAX_PORTS = 1000, 100, 20000
+_MAX_TOPOLOGY, _MAX_HINTS = 16, 8
 
 
 class EndpointSliceStrategy(Strategy):
@@ -108,10 +109,17 @@ def _endpoint(errors: Errors, endpoint: Obj, kind: str, path: str) -> None:
         errors.check(f"{path}.nodeName", endpoint["nodeName"], names.dns1123_subdomain(endpoint["nodeName"]))
     if endpoint.get("hostname") is not None:
         errors.check(f"{path}.hostname", endpoint["hostname"], names.dns1123_label(endpoint["hostname"]))
-    checks.labels(errors, endpoint.get("deprecatedTopology"), f"{path}.deprecatedTopology")
+    topology = endpoint.get("deprecatedTopology") or {}
+    if len(topology) > _MAX_TOPOLOGY:
+        errors.too_many(f"{path}.deprecatedTopology", len(topology), _MAX_TOPOLOGY)
+    checks.labels(errors, topology, f"{path}.deprecatedTopology")
     for side in ("forZones", "forNodes"):
         seen: set[str] = set()
-        for index, zone in enumerate((endpoint.get("hints") or {}).get(side) or []):
+        hints = (endpoint.get("hints") or {}).get(side) or []
+        if len(hints) > _MAX_HINTS:
+            errors.too_many(f"{path}.hints.{side}", len(hints), _MAX_HINTS)
+            return
+        for index, zone in enumerate(hints):
             name, where = zone.get("name") or "", f"{path}.hints.{side}[{index}].name"
             if name in seen:
                 errors.duplicate(where, name)

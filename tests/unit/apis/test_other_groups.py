@@ -214,6 +214,20 @@ REFUSED = [
     ),
     ("endpointslices", {}, ["addressType: Required value"]),
     (
+        "endpointslices",
+        {
+            "addressType": "IPv4",
+            "endpoints": [
+                {"addresses": ["10.1.2.3"], "hints": {"forZones": [{"name": f"zone-{n}"} for n in range(9)]}},
+                {"addresses": ["10.1.2.4"], "deprecatedTopology": {f"key-{n}": "" for n in range(17)}},
+            ],
+        },
+        [
+            "endpoints[0].hints.forZones: Too many: 9: must have at most 8 items",
+            "endpoints[1].deprecatedTopology: Too many: 17: must have at most 16 items",
+        ],
+    ),
+    (
         "leases",
         {"spec": {"leaseDurationSeconds": 0}},
         ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
