@@ -15,7 +15,6 @@ from pynetes.machinery.meta import Obj
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
-_LIMIT_PER_SUBSET = 1000
 _RESERVED_LABELS = (SERVICE_LABEL, MANAGED_BY_LABEL, SKIP_LABEL)
 _RESERVED_ANNOTATIONS = (LAST_CHANGE, "kubectl.kubernetes.io/last-applied-configuration")
 
@@ -29,14 +28,23 @@ def should_mirror(endpoints: Obj | None, service: Obj | None) -> bool:
     return not service.get("spec", {}).get("selector")
 
 
-def endpoints_by_family(endpoints: Obj) -> dict[str, list[tuple[list[Obj], Obj]]]:
+def skipped(endpoints: Obj, limit: int) -> int:
+    """How many addresses are not mirrored, for that their subset has more than the limit."""
+    counts = [
+        len(subset.get("addresses") or []) + len(subset.get("notReadyAddresses") or [])
+        for subset in endpoints.get("subsets") or []
+    ]
+    return sum(max(0, count - limit) for count in counts)
+
+
+def endpoints_by_family(endpoints: Obj, limit: int) -> dict[str, list[tuple[list[Obj], Obj]]]:
     """Address type → (ports, endpoint) of every address."""
     found: dict[str, list[tuple[list[Obj], Obj]]] = {"IPv4": [], "IPv6": []}
     for subset in endpoints.get("subsets") or []:
         ports = [_port(port) for port in subset.get("ports") or []]
         both = [(a, True) for a in subset.get("addresses") or []]
         both += [(a, False) for a in subset.get("notReadyAddresses") or []]
-        for address, ready in both[:_LIMIT_PER_SUBSET]:
+        for address, ready in both[:limit]:
             found["IPv6" if is_ipv6(address["ip"]) else "IPv4"].append((ports, _endpoint(address, ready)))
     return found
 
@@ -100,9 +108,16 @@ class EndpointSliceMirroringController(Controller):
             return
         if not self.expectations.satisfied(key):
             return
-        for address_type, wanted in endpoints_by_family(endpoints).items():
+        limit = self.context.options.mirroring_max_endpoints_per_subset
+        if left_out := skipped(endpoints, limit):
+            text = (
+                f"A max of {limit} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"{left_out} addresses were skipped"
+            )
+            self.events.event(endpoints, "Warning", "TooManyAddressesToMirror", text)
+        for address_type, wanted in endpoints_by_family(endpoints, limit).items():
             mine = sorted((s for s in existing if s.get("addressType") == address_type), key=slices.by_age)
-            changes = slices.pack(mine, slices.group(wanted), self.context.options.max_endpoints_per_slice)
+            changes = slices.pack(mine, slices.group(wanted), limit)
             await self._apply(key, endpoints, address_type, mine, changes)
 
     async def _apply(

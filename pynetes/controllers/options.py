@@ -39,6 +39,7 @@ class Options:
     large_cluster_size_threshold: int = 50
     terminated_pod_gc_threshold: int = 12500
     max_endpoints_per_slice: int = 100
+    mirroring_max_endpoints_per_subset: int = 1000
     horizontal_pod_autoscaler_sync_period: float = 15.0
     horizontal_pod_autoscaler_tolerance: float = 0.1
     horizontal_pod_autoscaler_downscale_stabilization: float = 300.0
@@ -177,6 +178,7 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     ("large-cluster-size-threshold", "nodes that make a zone large"),
     ("terminated-pod-gc-threshold", "ended pods that may exist before the oldest are deleted"),
     ("max-endpoints-per-slice", "endpoints in one EndpointSlice"),
+    ("mirroring-max-endpoints-per-subset", "addresses of one subset of Endpoints that are mirrored"),
     ("horizontal-pod-autoscaler-sync-period", "how often autoscalers look at metrics"),
     ("horizontal-pod-autoscaler-tolerance", "change of ratio that is ignored"),
     ("horizontal-pod-autoscaler-downscale-stabilization", "how long the highest recommendation holds"),

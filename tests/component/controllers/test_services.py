@@ -171,6 +171,17 @@ async def test_hand_written_endpoints_are_mirrored_and_follow(world: World) -> N
     await world.eventually(gone)
 
 
+async def test_a_subset_of_endpoints_is_mirrored_to_one_slice_up_to_the_limit(world: World) -> None:
+    await world.create("services", {"metadata": {"name": "ext"}, "spec": {"ports": [{"port": 80}]}})
+    addresses = [{"ip": f"192.0.{number // 250}.{number % 250 + 1}"} for number in range(1005)]
+    subsets = [{"addresses": addresses, "ports": [{"port": 9376}]}]
+    await world.create("endpoints", {"metadata": {"name": "ext"}, "subsets": subsets})
+    assert len((await world.eventually(lambda: slice_of(world, "ext")))["endpoints"]) == 1000
+    assert await world.eventually(lambda: world.events("TooManyAddressesToMirror")) == [
+        "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 5 addresses were skipped"
+    ]
+
+
 async def test_more_endpoints_than_fit_make_more_slices(world: World) -> None:
     await world.create("services", service())
     for number in range(105):
