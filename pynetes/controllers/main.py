@@ -36,7 +36,7 @@ from pynetes.controllers.node_lifecycle import NodeLifecycleController
 from pynetes.controllers.node_ttl import NodeTTLController
 from pynetes.controllers.options import Options, parse
 from pynetes.controllers.podgc import PodGarbageCollector
-from pynetes.controllers.protection import ClaimProtection, VolumeProtection
+from pynetes.controllers.protection import AttributesClassProtection, ClaimProtection, VolumeProtection
 from pynetes.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from pynetes.controllers.resource_quota import ResourceQuotaController
 from pynetes.controllers.service_cidrs import ServiceCIDRController
@@ -87,6 +87,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EphemeralVolumeController,
     ClaimProtection,
     VolumeProtection,
+    AttributesClassProtection,
     GarbageCollector,
 )
 

@@ -1,4 +1,5 @@
-"""Protection of volumes in use: a claim stays while a pod uses it, a volume stays while a claim is bound to it.
+"""Protection of storage in use: a claim stays while a pod uses it, a volume while a claim is bound to it, a class of
+attributes while a claim or a volume names it.
 
 The finalizer is put on at creation (by admission, and here for what was made before); when the object is being deleted
 and nothing uses it any more, it is taken off.
@@ -13,6 +14,7 @@ from pynetes.machinery.meta import Obj
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claims_of(pod: Obj) -> list[str]:
@@ -114,3 +116,53 @@ class VolumeProtection(_Protection):
 
     async def in_use(self, obj: Obj) -> bool:
         return obj.get("status", {}).get("phase") == "Bound"
+
+
+def attributes_classes_of(claim: Obj) -> list[str]:
+    """The volume attributes classes that a claim asks for, has, or is on its way to."""
+    status = claim.get("status", {})
+    named = (
+        claim["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return sorted({name for name in named if name})
+
+
+def attributes_class_of_volume(volume: Obj) -> list[str]:
+    """The volume attributes class that a volume names, if any."""
+    name = volume["spec"].get("volumeAttributesClassName")
+    return [name] if name else []
+
+
+class AttributesClassProtection(_Protection):
+    """Protects volume attributes classes."""
+
+    name = "volumeattributesclass-protection-controller"
+    account = "volumeattributesclass-protection-controller"
+    resource = "volumeattributesclasses.storage.k8s.io"
+    finalizer = ATTRIBUTES_FINALIZER
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.classes = self.watch(self.resource, own_key)
+        indexers = {"attributes class": attributes_classes_of}
+        self.claims = self.watch("persistentvolumeclaims", self._claim_changed, indexers=indexers)
+        indexers = {"attributes class": attributes_class_of_volume}
+        self.volumes = self.watch("persistentvolumes", self._volume_changed, indexers=indexers)
+
+    def _claim_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        """What a claim names no longer may now be free."""
+        before, after = (attributes_classes_of(claim) if claim else [] for claim in (old, new))
+        return set(before) - set(after)
+
+    def _volume_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        before, after = (attributes_class_of_volume(volume) if volume else [] for volume in (old, new))
+        return set(before) - set(after)
+
+    async def reconcile(self, key: str) -> None:
+        await self.protect(self.classes.get(key))
+
+    async def in_use(self, obj: Obj) -> bool:
+        name = meta.name(obj)
+        return bool(self.volumes.by_index("attributes class", name) or self.claims.by_index("attributes class", name))

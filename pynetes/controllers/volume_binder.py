@@ -257,7 +257,7 @@ class VolumeBinder(Controller):
 
     async def _set_volume(self, volume: Obj, phase: str, message: str = "") -> Obj:
         old = volume.get("status", {})
-        if old.get("phase") == phase and old.get("message", "") == message:
+        if old.get("phase") == phase:
             return volume
         status: Obj = {**old, "phase": phase, "lastPhaseTransitionTime": clock.timestamp()}
         status.pop("message", None)

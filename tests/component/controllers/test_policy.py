@@ -143,6 +143,42 @@ async def test_a_claim_in_use_is_kept_until_its_pod_is_gone(world: World) -> Non
     await world.eventually(lambda: world.gone("persistentvolumeclaims", "c"))
 
 
+async def test_a_class_of_attributes_goes_when_no_claim_or_volume_names_it(world: World) -> None:
+    classes = "volumeattributesclasses.storage.k8s.io"
+    for name in ("free", "used"):
+        made = {"metadata": {"name": name}, "driverName": "example.com", "parameters": {"a": "b"}}
+        found = await world.client.create(classes, made)
+        assert found["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
+    asking = claim("c")
+    asking["spec"]["volumeAttributesClassName"] = "used"
+    await world.create("persistentvolumeclaims", asking)
+    await world.eventually(lambda: world.events("FailedBinding"))
+    for name in ("used", "free"):
+        await world.client.delete(classes, name)
+
+    async def gone(name: str) -> bool:
+        return name not in {meta.name(found) for found in (await world.client.list(classes)).items}
+
+    await world.eventually(lambda: gone("free"))
+    assert not await gone("used")
+    await world.client.delete("persistentvolumeclaims", "c", "default")
+    await world.eventually(lambda: gone("used"))
+
+
+async def test_a_volume_keeps_the_message_that_somebody_wrote_into_its_status(world: World) -> None:
+    async def available(name: str) -> bool:
+        return (await world.client.get("persistentvolumes", name))["status"]["phase"] == "Available"
+
+    await world.client.create("persistentvolumes", volume("v"))
+    await world.eventually(lambda: available("v"))
+    said = {"status": {"message": "said", "reason": "Because"}}
+    await world.client.patch("persistentvolumes", "v", said, subresource="status")
+    # Volumes are looked at in turn: when the second is available, the first was seen again.
+    await world.client.create("persistentvolumes", volume("w"))
+    await world.eventually(lambda: available("w"))
+    assert (await world.client.get("persistentvolumes", "v"))["status"]["message"] == "said"
+
+
 async def test_a_claim_without_class_or_volume_says_why_it_waits(world: World) -> None:
     await world.create("persistentvolumeclaims", claim("c"))
     assert await world.eventually(lambda: world.events("FailedBinding")) == [
