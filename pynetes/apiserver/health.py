@@ -6,10 +6,12 @@ Upstream's server runs hooks when it has started, each with a check of its name,
 these names. What they stand for is here done before the server is ready, so they say what readiness says.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from pynetes.apiserver.request import Request, Response, text_response
 from pynetes.machinery import errors
+from pynetes.machinery.errors import quote
 
 Check = Callable[[], str]
 """What is wrong, or an empty string."""
@@ -59,6 +61,8 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, dict[str, Check]] = {name: {"ping": _fine, "log": _fine} for name in ENDPOINTS}
+        self._last: dict[tuple[str, str], bool] = {}  # by check and endpoint
+        self._counted: Counter[tuple[str, bool, str]] = Counter()
 
     def add(self, name: str, check: Check, endpoints: tuple[str, ...] = ENDPOINTS) -> None:
         """Add a check to some endpoints."""
@@ -84,14 +88,14 @@ class Health:
         if single:
             if single not in checks:
                 raise errors.path_not_found()
-            fault = checks[single]()
+            fault = self._run(single, endpoint)
             return text_response("ok") if not fault else text_response(f"internal server error: {fault}\n", 500)
         excluded = set(request.query.get("exclude", []))
         lines, failed = [], []
-        for name, check in checks.items():
+        for name in checks:
             if name in excluded:
                 lines.append(f"[+]{name} excluded: ok")
-            elif check():
+            elif self._run(name, endpoint):
                 lines.append(f"[-]{name} failed: reason withheld")
                 failed.append(name)
             else:
@@ -105,3 +109,31 @@ class Health:
         if "verbose" in request.query:
             return text_response("\n".join([*lines, f"{endpoint} check passed"]) + "\n")
         return text_response("ok")
+
+    def _run(self, name: str, endpoint: str) -> str:
+        fault = self._checks[endpoint][name]()
+        self._last[name, endpoint] = not fault
+        self._counted[name, not fault, endpoint] += 1
+        return fault
+
+    def paths(self) -> set[str]:
+        """Where each check alone answers."""
+        return {f"/{endpoint}/{name}" for endpoint, checks in self._checks.items() for name in checks}
+
+    def metrics(self) -> str:
+        """What the checks said so far, as `/metrics/slis` has it."""
+        lines = [
+            "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.",
+            "# TYPE kubernetes_healthcheck gauge",
+        ]
+        for (name, endpoint), well in sorted(self._last.items()):
+            lines.append(f"kubernetes_healthcheck{{name={quote(name)},type={quote(endpoint)}}} {int(well)}")
+        lines += [
+            "# HELP kubernetes_healthchecks_total [STABLE] This metric records the results of all healthcheck.",
+            "# TYPE kubernetes_healthchecks_total counter",
+        ]
+        for (name, well, endpoint), count in sorted(self._counted.items()):
+            status = "success" if well else "error"
+            labels = f"name={quote(name)},status={quote(status)},type={quote(endpoint)}"
+            lines.append(f"kubernetes_healthchecks_total{{{labels}}} {count}")
+        return "\n".join(lines) + "\n"

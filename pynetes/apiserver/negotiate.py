@@ -77,7 +77,7 @@ def _without(request: Request, transforms: frozenset[str]) -> Form:
 
 @functools.lru_cache(maxsize=1024)
 def _choose(header: str, transforms: frozenset[str] = _TRANSFORMS) -> Form | None:
-    for media, parameters in _clauses(header):
+    for media, parameters in clauses(header):
         if media in ("*/*", "application/*"):
             media = JSON
         if media not in (JSON, YAML, "text/yaml"):
@@ -91,7 +91,7 @@ def _choose(header: str, transforms: frozenset[str] = _TRANSFORMS) -> Form | Non
     return None
 
 
-def _clauses(header: str) -> list[tuple[str, dict[str, str]]]:
+def clauses(header: str) -> list[tuple[str, dict[str, str]]]:
     """The media ranges of an Accept header with their parameters, the most wanted first."""
     found: list[tuple[float, str, dict[str, str]]] = []
     for clause in header.split(","):

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from pynetes.apiserver import metrics, negotiate, openapi_endpoints, version
+from pynetes.apiserver import metrics, negotiate, openapi_endpoints, version, zpages
 from pynetes.apiserver.request import Request, RequestInfo, Response, json_response
 from pynetes.machinery import errors, wire
 
@@ -25,6 +25,9 @@ class Paths:
             "/": self._index,
             "/version": self._version_answer,
             "/metrics": self._metrics,
+            "/metrics/slis": self._health_metrics,
+            "/statusz": zpages.Status(lambda: self._exact.keys() - {"/"}).answer,
+            "/flagz": zpages.Flags(server.options).answer,
             "/openapi/v2": openapi.v2,
             "/openapi/v3": openapi.index,
         }
@@ -60,13 +63,16 @@ class Paths:
         versions = {(each.rt.group, each.rt.version) for each in self._server.registry}
         groups = {group for group, _ in versions if group}
         listed = {"/api", "/api/v1", "/apis", *self._exact} - {"/"}
-        listed |= {f"/apis/{group}" for group in groups}
+        listed |= {f"/apis/{group}" for group in groups} | self._server.health.paths()
         listed |= {f"/apis/{group}/{version_}" for group, version_ in versions if group}
         return json_response(wire.encode({"paths": sorted(listed)}))
 
     def _version_answer(self, request: Request, path: str) -> Response:
         form = negotiate.PLAIN
         return json_response(negotiate.reform(self._version, form, pretty=True))
+
+    def _health_metrics(self, request: Request, path: str) -> Response:
+        return Response(200, {"Content-Type": metrics.CONTENT_TYPE}, self._server.health.metrics().encode())
 
     def _metrics(self, request: Request, path: str) -> Response:
         registry = self._server.registry

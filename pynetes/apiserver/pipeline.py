@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BODY_LIMIT = 3 * 1024 * 1024
 _READING = frozenset({"get", "list", "watch"})
+_LONG_RUNNING = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 _SHOWING = _READING | {"deletecollection"}
 _MUTATING: dict[str, Callable[..., Awaitable[Response]]] = {
     "create": verbs.create,
@@ -48,6 +49,8 @@ async def handle(server: "ApiServer", request: Request) -> Response:
     info = request.info = paths.request_info(request.method, request.path, request.raw_query)
     request.path = info.path
     try:
+        if request.raw_query and "timeout=" in request.raw_query and not _long_running(info):
+            parameters.timeout(request, server.options.request_timeout)
         response = await _admitted(server, request, info)
     except StatusError as error:
         response = negotiate.error_response(request, error)
@@ -67,6 +70,10 @@ async def handle(server: "ApiServer", request: Request) -> Response:
         dry_run = bool(request.raw_query) and "dryRun" in request.query
         server.metrics.observe(info, response.status, clock.monotonic() - started, dry_run)
     return response
+
+
+def _long_running(info: RequestInfo) -> bool:
+    return info.verb == "watch" or info.subresource in _LONG_RUNNING
 
 
 async def _admitted(server: "ApiServer", request: Request, info: RequestInfo) -> Response:

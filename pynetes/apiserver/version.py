@@ -8,6 +8,8 @@ from pynetes import KUBERNETES_VERSION, __version__
 from pynetes.machinery.meta import Obj
 
 MAJOR, MINOR = KUBERNETES_VERSION.lstrip("v").split(".")[:2]
+OLDEST_MINOR = str(int(MINOR) - 1)
+OLDEST = f"{MAJOR}.{OLDEST_MINOR}"  # the release whose clients and nodes this one still works with
 GIT_VERSION = f"{KUBERNETES_VERSION}+pynetes-{__version__}"
 
 
@@ -19,7 +21,7 @@ def info() -> Obj:
         "emulationMajor": MAJOR,
         "emulationMinor": MINOR,
         "minCompatibilityMajor": MAJOR,
-        "minCompatibilityMinor": str(int(MINOR) - 1),
+        "minCompatibilityMinor": OLDEST_MINOR,
         "gitVersion": GIT_VERSION,
         "gitCommit": _commit(),
         "gitTreeState": "clean",

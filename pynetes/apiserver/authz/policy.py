@@ -220,7 +220,11 @@ CLUSTER_ROLES: tuple[Role, ...] = (
     Role("system:discovery", (urls("get", f"{_HEALTH} /openapi /openapi/* /api /api/* /apis /apis/*"),)),
     Role(
         "system:monitoring",
-        (urls("get", "/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*"),),
+        (
+            urls("get", "/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*"),
+            urls("get", "/statusz"),
+            urls("get", "/flagz"),
+        ),
     ),
     Role(
         "system:basic-user",

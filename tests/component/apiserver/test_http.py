@@ -70,6 +70,41 @@ async def test_health_has_the_checks_that_upstream_names(http: Http) -> None:
     assert (await http("GET", "/livez/poststarthook/rbac/bootstrap-roles")).body == b"ok"
 
 
+async def test_health_checks_are_counted(http: Http) -> None:
+    assert (await http("GET", "/readyz")).status == 200
+    text = (await http("GET", "/metrics/slis")).body.decode()
+    assert 'kubernetes_healthcheck{name="etcd",type="readyz"} 1\n' in text
+    assert 'kubernetes_healthchecks_total{name="etcd",status="success",type="readyz"} ' in text
+
+
+async def test_the_pages_for_people_who_look_for_a_fault(http: Http) -> None:
+    for path, kind, line in (
+        ("/statusz", "Statusz", "Up: 0 hr 00 min "),
+        ("/flagz", "Flagz", "request-timeout=1m0s\n"),
+    ):
+        page = await http("GET", path, headers={"Accept": "*/*"})
+        text = page.body.decode()
+        assert page.headers["Content-Type"].startswith("text/plain")
+        assert text.startswith("\nkube-apiserver ") and "Warning: This endpoint is not meant" in text and line in text
+        assert (await http("GET", path, headers={"Accept": "application/json"})).status == 406
+        accept = f"application/json;v=v1beta1;g=config.k8s.io;as={kind}"
+        said = (await http("GET", path, headers={"Accept": accept})).json
+        assert (said["kind"], said["apiVersion"]) == (kind, "config.k8s.io/v1beta1")
+        assert said["metadata"] == {"name": "kube-apiserver"}
+        if kind == "Statusz":
+            assert "/readyz" in said["paths"] and said["emulationVersion"] == "1.37"
+        else:
+            assert said["flags"]["anonymous-auth"] == "true"
+
+
+async def test_a_timeout_that_is_none_is_refused_for_reads_too(http: Http, configmaps: str) -> None:
+    for path in ("/version", configmaps, f"{configmaps}/none"):
+        refused = await http("GET", f"{path}?timeout=invalid")
+        assert refused.status == 400
+        assert refused.message.startswith("invalid timeout specified in the request URL")
+        assert (await http("GET", f"{path}?timeout=1h")).status in (200, 404)
+
+
 async def test_a_body_may_come_in_pieces(raw: Streams, configmaps: str) -> None:
     reader, writer = raw
     body = json.dumps(configmap("slow")).encode()
