@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynetes.client.client import Client
+from pynetes.machinery import resources
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.resources import ResourceType, Subresource
@@ -49,6 +50,17 @@ async def discover(client: Client, *, every_version: bool = False) -> Discovered
         found.views = [resource for resource in found.resources if resource.group in _VIEWS]
         found.resources = [resource for resource in found.resources if resource.group not in _VIEWS]
     return found
+
+
+async def resource_of_kind(client: Client, api_version: str, kind: str) -> ResourceType:
+    """The resource whose objects are of that kind; LookupError, in upstream's words, if the server has none."""
+    known = resources.by_kind(api_version, kind)
+    if known is not None:
+        return known
+    for found in (await discover(client, every_version=True)).resources:
+        if (found.api_version, found.kind) == (api_version, kind):
+            return found
+    raise LookupError(f'no matches for kind "{kind}" in version "{api_version}"')
 
 
 def _read_aggregated(answer: Obj, found: Discovered, every_version: bool) -> None:

@@ -8,14 +8,14 @@ in `autoscaling_behavior`; without autoscalers nothing here runs.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pynetes.client.discovery import discover
+from pynetes.client.discovery import resource_of_kind
 from pynetes.controllers import autoscaling_behavior as pace
 from pynetes.controllers import autoscaling_math as proportion
 from pynetes.controllers import pods
 from pynetes.controllers.autoscaling_metrics import MetricsClient, NoMetrics
 from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.status import compact, generation, go_label_selector, update_status
-from pynetes.machinery import clock, meta, quantity, resources, selectors
+from pynetes.machinery import clock, meta, quantity, selectors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.quantity import Quantity
@@ -91,7 +91,7 @@ class HorizontalPodAutoscalerController(Controller):
         spec = found["spec"]
         target = spec["scaleTargetRef"]
         try:
-            rt = await self._resource(target)
+            rt = await resource_of_kind(self.client, target["apiVersion"], target["kind"])
             scale = await self.client.get(rt, target["name"], meta.namespace(found), subresource="scale")
         except (StatusError, LookupError) as error:
             text = error.message if isinstance(error, StatusError) else str(error.args[0])
@@ -164,16 +164,6 @@ class HorizontalPodAutoscalerController(Controller):
         told = f"the HPA controller was able to update the target scale to {desired}"
         meta.set_condition(draft, "AbleToScale", "True", "SucceededRescale", told)
         self.events.event(found, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}")
-
-    async def _resource(self, target: Obj) -> ResourceType:
-        known = resources.by_kind(target["apiVersion"], target["kind"])
-        if known is not None:
-            return known
-        discovered = await discover(self.client, every_version=True)
-        for rt in discovered.resources:
-            if (rt.api_version, rt.kind) == (target["apiVersion"], target["kind"]):
-                return rt
-        raise LookupError(f'no matches for kind "{target["kind"]}" in version "{target["apiVersion"]}"')
 
     async def _decide(self, found: Obj, draft: Obj, scale: Obj, current: int) -> Decision:
         """The largest proposal, if anything can be said."""
@@ -309,7 +299,7 @@ class HorizontalPodAutoscalerController(Controller):
 
     async def _described(self, about: Obj) -> ResourceType:
         try:
-            return await self._resource(about)
+            return await resource_of_kind(self.client, about["apiVersion"], about["kind"])
         except LookupError as error:
             raise NoMetrics(str(error.args[0])) from error
 

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pynetes.client.discovery import resource_of_kind
 from pynetes.controllers import pods
 from pynetes.controllers.controller import Context, Controller, ignore_not_found, own_key
 from pynetes.controllers.deployment_rollout import scaled_value
 from pynetes.controllers.ownership import CONTROLLER_INDEX
 from pynetes.controllers.status import generation, go_label_selector, replicas, update_status
-from pynetes.machinery import clock, meta, resources, selectors
+from pynetes.machinery import clock, meta, selectors
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
@@ -230,32 +231,33 @@ class DisruptionController(Controller):
         found: dict[str, int] = {}
         for pod in matched:
             reference = meta.controller_of(pod)
-            if reference is None:
+            if reference is None or reference["uid"] in found:
                 continue
-            uid, scale = await self._scale_of(meta.namespace(pod), reference)
+            uid, scale = await self._scale_of(pod, reference)
             found[uid] = scale
         return sum(found.values())
 
-    async def _scale_of(self, namespace: str, reference: Obj) -> tuple[str, int]:
+    async def _scale_of(self, pod: Obj, reference: Obj) -> tuple[str, int]:
         informer = self._scaled.get(reference["kind"])
         if informer is not None and reference["apiVersion"] in ("apps/v1", "v1"):
-            owner = informer.get(f"{namespace}/{reference['name']}")
-            if owner is None or meta.uid(owner) != reference["uid"]:
-                return reference["uid"], 0
-            parent = meta.controller_of(owner)
-            if parent is not None and parent["kind"] in self._scaled:
-                return await self._scale_of(namespace, parent)
-            return meta.uid(owner), replicas(owner)
-        rt = resources.by_kind(reference["apiVersion"], reference["kind"])
-        if rt is None:
-            raise UnknownScale(f'no kind "{reference["kind"]}" in "{reference["apiVersion"]}"')
+            owner = informer.get(f"{meta.namespace(pod)}/{reference['name']}")
+            if owner is not None and meta.uid(owner) == reference["uid"]:
+                parent = meta.controller_of(owner)
+                if parent is not None and parent["kind"] in self._scaled:
+                    return await self._scale_of(pod, parent)
+                return meta.uid(owner), replicas(owner)
         try:
-            found = await ignore_not_found(self.client.get(rt, reference["name"], namespace, subresource="scale"))
-        except StatusError as error:
-            raise UnknownScale(error.message) from error
-        if found is None:
+            rt = await resource_of_kind(self.client, reference["apiVersion"], reference["kind"])
+            scale = await ignore_not_found(
+                self.client.get(rt, reference["name"], meta.namespace(pod), subresource="scale")
+            )
+        except (StatusError, LookupError) as error:
+            raise UnknownScale(error.message if isinstance(error, StatusError) else str(error)) from error
+        if scale is None and rt.subresource("scale") is None:
             raise UnknownScale(f"{rt.group_resource} does not implement the scale subresource")
-        return reference["uid"], found["spec"].get("replicas", 0)
+        if scale is None or meta.uid(scale) != reference["uid"]:
+            raise UnknownScale(f'found no controllers for pod "{meta.name(pod)}"')
+        return reference["uid"], scale["spec"].get("replicas", 0)
 
 
 def _selector(budget: Obj) -> selectors.LabelSelector:
