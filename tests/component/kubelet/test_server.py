@@ -110,6 +110,7 @@ async def test_only_the_api_server_and_those_it_vouches_for_may_ask(node: Node) 
     assert (await get(node, "/pods", user="nobody"))[0] == 403
     assert (await get(node, "/pods"))[0] == 200
     assert await get(node, "/healthz", user="") == (200, "ok")
+    assert (await get(node, "/healthz", user="nobody"))[0] == 403
 
 
 async def test_a_request_may_be_as_long_as_the_command_it_carries(node: Node) -> None:
