@@ -42,6 +42,7 @@ def check(
     active = [other for other in others if meta.uid(other) != meta.uid(pod)]
     return (
         _operating_system(pod)
+        or _groups(pod, node)
         or _app_armor(pod)
         or _sysctls(pod, unsafe_sysctls)
         or _resources(pod, active, allocatable)
@@ -72,6 +73,14 @@ def _operating_system(pod: Obj) -> Rejection | None:
     if meta.labels(pod).get("kubernetes.io/os", "linux") != "linux":
         text = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
         return "PodOSSelectorNodeLabelDoesNotMatch", text
+    return None
+
+
+def _groups(pod: Obj, node: Obj) -> Rejection | None:
+    """Strict supplementary groups need a runtime that knows them (KEP-3619)."""
+    supported = ((node.get("status") or {}).get("features") or {}).get("supplementalGroupsPolicy")
+    if (pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy") == "Strict" and not supported:
+        return "SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"
     return None
 
 

@@ -108,3 +108,11 @@ def test_app_armor_needs_a_kernel_that_has_it(monkeypatch: pytest.MonkeyPatch) -
     assert check(pod(securityContext={"appArmorProfile": {"type": "Unconfined"}})) is None
     monkeypatch.setattr("pynetes.kubelet.machine.app_armor", lambda: True)
     assert check(confined) is None
+
+
+def test_strict_groups_need_a_runtime_that_knows_them() -> None:
+    strict = pod(securityContext={"supplementalGroupsPolicy": "Strict"})
+    text = "SupplementalGroupsPolicy=Strict is not supported in this node"
+    assert check(strict) == ("SupplementalGroupsPolicyNotSupported", text)
+    assert check(pod(securityContext={"supplementalGroupsPolicy": "Merge"})) is None
+    assert check(strict, node={**NODE, "status": {"features": {"supplementalGroupsPolicy": True}}}) is None
