@@ -84,6 +84,11 @@ class Cgroups:
         base = self.mount if self.v2 else self.mount / controller
         return base / path.strip("/") / name
 
+    def memory_usage(self, path: str) -> int:
+        """The bytes that a cgroup uses; 0 if it is not known."""
+        text = _read(self.file("memory", path, "memory.current" if self.v2 else "memory.usage_in_bytes")).strip()
+        return int(text) if text.isdigit() else 0
+
     def _directories(self, path: str) -> list[Path]:
         if self.v2:
             return [self.mount / path.strip("/")]

@@ -16,7 +16,7 @@ from typing import Any
 from pynetes.client.client import Client
 from pynetes.client.events import EventRecorder
 from pynetes.client.informer import Informer
-from pynetes.kubelet import admission, machine, mounts, observed, preemption, spec
+from pynetes.kubelet import admission, machine, mounts, observed, preemption, resize, spec
 from pynetes.kubelet.cgroups import Cgroups
 from pynetes.kubelet.cri import events as runtime_events
 from pynetes.kubelet.cri.client import Cri, CriError
@@ -26,7 +26,7 @@ from pynetes.kubelet.images import Images
 from pynetes.kubelet.node import NodeReporter
 from pynetes.kubelet.node_context import NodeContext
 from pynetes.kubelet.options import Options
-from pynetes.kubelet.pod import PodWorker
+from pynetes.kubelet.pod import PodWorker, State
 from pynetes.kubelet.reporter import Reporter
 from pynetes.kubelet.server import KubeletServer
 from pynetes.kubelet.sources import Key, ObjectSource
@@ -77,6 +77,8 @@ class Kubelet:
             network_problem=self._network_problem,
             admit=self._admit,
             neighbours=self._neighbours,
+            goes_first=self._goes_first,
+            room_made=self._room_made,
             trust_bundles=self._trust_bundles,
             handler_features=self.node.handler_features,
         )
@@ -171,12 +173,30 @@ class Kubelet:
         return max(found, key=lambda worker: worker.pod["metadata"].get("creationTimestamp", ""), default=None)
 
     def _neighbours(self, uid: str) -> list[Obj]:
-        """The pods that hold resources of the node, but for one."""
+        """The pods that hold resources of the node, but for one, with what they were promised."""
         return [
-            worker.pod
+            worker.resizer.allocated_pod()
             for worker in self.workers.values()
             if worker.finished is None and not spec.is_terminal(worker.status) and worker.uid != uid
         ]
+
+    def _goes_first(self, uid: str) -> bool:
+        """Whether a deferred resize of higher rank than this pod's can be had now; its pod is told."""
+        mine = self.workers[uid]
+        own = resize.rank(mine.pod, mine.resizer.since)
+        for worker in self.workers.values():
+            other = worker.resizer
+            if worker.state is not State.SYNCING or not other.deferred or resize.rank(worker.pod, other.since) >= own:
+                continue
+            if resize.feasible(worker.pod, self._neighbours(worker.uid), self.node.allocatable)[0] == "fits":
+                worker.poke()
+                return True
+        return False
+
+    def _room_made(self) -> None:
+        for worker in self.workers.values():
+            if worker.resizer.waiting:
+                worker.poke()
 
     async def _admit(self, pod: Obj) -> admission.Rejection | None:
         rejection = self._check(pod)

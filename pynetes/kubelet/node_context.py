@@ -42,6 +42,8 @@ class NodeContext:
     network_problem: Callable[[], str]  # empty when the runtime's network is ready
     admit: Callable[[Obj], Awaitable[tuple[str, str] | None]]  # reason and message of a rejection
     neighbours: Callable[[str], list[Obj]]  # the pods that run here, but for the one with this uid
+    goes_first: Callable[[str], bool] = lambda uid: False  # whether another's resize, now possible, is to go first
+    room_made: Callable[[], None] = lambda: None  # something was given back that others may wait for
     handler_features: Callable[[str], Obj] = lambda handler: {}  # what the runtime says one of its handlers can do
     trust_bundles: Callable[[], Awaitable[list[Obj]]] = _none  # every ClusterTrustBundle
     runtime_name: str = "containerd"

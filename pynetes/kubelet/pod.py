@@ -370,6 +370,7 @@ class PodWorker:
         resized, outgrown = await self.resizer.apply()
         stops = [self._stop(stop) for stop in [*plan.stop, *outgrown]]
         if stops or resized:
+            self.report()
             await asyncio.gather(*stops)
             return True, None
         delay = await self._prepare()
@@ -377,7 +378,7 @@ class PodWorker:
             return False, delay
         if plan.new_sandbox:
             return await self._new_sandbox(plan)
-        progress, delays = False, [RETRY_SECONDS] if self.resizer.deferred else []
+        progress, delays = False, [RETRY_SECONDS] if self.resizer.waiting else []
         for container in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
             started, wait = await self._start(container)
             progress = progress or started
@@ -459,7 +460,8 @@ class PodWorker:
             return False, wait
         latest = self.view.latest(name)
         try:
-            started = await self.launcher.container(container, next_attempt(self.status, name, latest), self._cgroup)
+            promised = self.resizer.as_allocated(container)
+            started = await self.launcher.container(promised, next_attempt(self.status, name, latest), self._cgroup)
         except StartFailure as failure:
             self._failures[name] = (failure.reason, str(failure))
             await self._prune(name)
@@ -543,6 +545,7 @@ class PodWorker:
             resizing=self.resizer.condition,
             restarting=self._restarting,
             applied=self.resizer.applied,
+            allocated=self.resizer.allocated,
         )
         self.status = make_status(facts)
         if not spec.is_static(self.pod):
@@ -601,6 +604,7 @@ class PodWorker:
         """Volumes, cgroup and watches go; the final status stays."""
         self._failures.clear()
         self.report(terminal=True)
+        self.node.room_made()
         await self.node.reporter.flush(self.pod)
         await self.volumes.tear_down()
         mounts.unmount_below(self.launcher.directory)

@@ -47,6 +47,7 @@ class Facts:
     resizing: tuple[str, str, str] | None = None  # condition, reason and message of a resize under way
     restarting: bool = False  # all containers are on their way to start anew
     applied: Callable[[Container], Obj | None] = lambda container: None  # the resources in force
+    allocated: Callable[[Obj], Obj] = lambda described: described.get("resources") or {}  # the resources promised
 
 
 def make_status(facts: Facts) -> Obj:
@@ -82,10 +83,20 @@ def make_status(facts: Facts) -> Obj:
     if spec.is_terminal(facts.old):
         status["phase"] = facts.old["phase"]
     status["conditions"] = _conditions(facts, status, regular)
+    if _still_runs(facts, status["phase"]):
+        status["phase"] = facts.old.get("phase") or "Pending"
+        for key in ("reason", "message"):
+            status.pop(key, None)
     status["qosClass"] = qos_class(pod)
     status["startTime"] = facts.old.get("startTime") or clock.timestamp()
     status |= _addresses(facts)
     return status | _pod_level(pod)
+
+
+def _still_runs(facts: Facts, phase: str) -> bool:
+    """Whether a pod that is to end has yet to: its phase says so only when nothing of it runs any more."""
+    over = phase in ("Succeeded", "Failed") and not spec.is_terminal(facts.old) and not facts.terminal
+    return over and bool(facts.view.running())
 
 
 def _pod_level(pod: Obj) -> Obj:
@@ -239,8 +250,9 @@ def _details(facts: Facts, container: Obj, latest: Container | None) -> Obj:
     """Resources and mounts, as they are in force."""
     details: Obj = {}
     resources = (facts.applied(latest) if latest is not None else None) or container.get("resources") or {}
-    if resources.get("requests"):
-        details["allocatedResources"] = resources["requests"]
+    allocated = facts.allocated(container).get("requests")
+    if allocated:
+        details["allocatedResources"] = allocated
     if latest is not None and latest.running:
         details["resources"] = {key: resources[key] for key in ("limits", "requests") if resources.get(key)}
     if (container.get("lifecycle") or {}).get("stopSignal"):

@@ -1,10 +1,11 @@
 """Resizing running pods, and pods from files."""
 
 import contextlib
+import re
 
 import pytest
 
-from pynetes.machinery import clock, meta
+from pynetes.machinery import clock, meta, quantity
 from pynetes.machinery.errors import StatusError
 from pynetes.testing.node import Node, is_ready, make_pod
 
@@ -64,21 +65,53 @@ async def test_a_policy_may_ask_for_a_restart(node: Node) -> None:
     await node.delete("restarts")
 
 
-async def test_what_can_never_fit_is_infeasible(node: Node) -> None:
-    before = {"requests": {"cpu": "100m"}}
-    await node.create(make_pod("huge", "sleep", "3600", container={"resources": before}))
-    await node.wait("huge", is_ready)
-    await resize(node, "huge", {"requests": {"cpu": "1000"}})
-    pod = await node.wait("huge", lambda pod: meta.get_condition(pod, "PodResizePending"))
-    condition = meta.get_condition(pod, "PodResizePending")
-    assert condition and condition["reason"] == "Infeasible"
-    message = next(text for reason, text in await node.events("huge") if reason == "ResizeInfeasible")
-    assert message.startswith('Pod resize Infeasible: {"containers":[') and condition["message"] in message
-    assert pod["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"] == "100m"
-    await resize(node, "huge", {"requests": {"cpu": "200m"}})
-    pod = await node.wait("huge", lambda pod: amount(pod, "requests", "cpu") == "200m")
-    assert await node.wait("huge", lambda pod: meta.get_condition(pod, "PodResizePending") is None)
-    await node.delete("huge")
+async def test_memory_is_not_taken_away_while_it_is_used(node: Node) -> None:
+    before = {"requests": {"memory": "32Mi"}, "limits": {"memory": "32Mi"}}
+    await node.create(make_pod("shrinks", "sleep", "3600", container={"resources": before}))
+    await node.wait("shrinks", is_ready)
+    await resize(node, "shrinks", {"requests": {"memory": "10Ki"}, "limits": {"memory": "10Ki"}})
+    pod = await node.wait("shrinks", lambda pod: meta.get_condition(pod, "PodResizeInProgress"))
+    condition = meta.get_condition(pod, "PodResizeInProgress")
+    assert condition and condition["reason"] == "Error"
+    assert re.search(r"memory limit \(10240\) below current usage \(\d+\)", condition["message"])
+    assert pod["status"]["containerStatuses"][0]["allocatedResources"] == {"memory": "10Ki"}
+    assert amount(pod, "limits", "memory") == "32Mi"
+    await resize(node, "shrinks", before)
+    pod = await node.wait("shrinks", lambda pod: meta.get_condition(pod, "PodResizeInProgress") is None)
+    assert pod["status"]["containerStatuses"][0]["allocatedResources"] == {"memory": "32Mi"}
+    reasons = [reason for reason, _ in await node.events("shrinks") if reason.startswith("Resize")]
+    assert reasons == ["ResizeStarted", "ResizeError", "ResizeCompleted"]
+    await node.delete("shrinks")
+
+
+async def test_deferred_resizes_are_tried_by_priority(node: Node) -> None:
+    await node.client.create("priorityclasses", {"metadata": {"name": "above"}, "value": 1000})
+    parts = quantity.milli(node.kubelet.node.allocatable["cpu"]) // 10
+
+    def cpu(part: int) -> dict:
+        return {"requests": {"cpu": f"{part * parts}m"}}
+
+    await node.create(make_pod("big", "sleep", "3600", container={"resources": cpu(6)}))
+    await node.create(make_pod("low", "sleep", "3600", container={"resources": cpu(1)}))
+    high = make_pod("high", "sleep", "3600", container={"resources": cpu(1)}, priorityClassName="above")
+    await node.create(high)
+    for name in ("big", "low", "high"):
+        await node.wait(name, is_ready)
+    for name in ("low", "high"):
+        await resize(node, name, cpu(6))
+        pod = await node.wait(name, lambda pod: meta.get_condition(pod, "PodResizePending"))
+        pending = meta.get_condition(pod, "PodResizePending")
+        assert pending and pending["reason"] == "Deferred"
+        assert pod["status"]["containerStatuses"][0]["allocatedResources"] == cpu(1)["requests"]
+    message = next(text for reason, text in await node.events("low") if reason == "ResizeDeferred")
+    assert message.startswith('Pod resize Deferred: {"containers":[')
+    await node.delete("big")
+    await node.wait("high", lambda pod: amount(pod, "requests", "cpu") == cpu(6)["requests"]["cpu"])
+    pod = await node.get("low")
+    assert meta.get_condition(pod, "PodResizePending") and amount(pod, "requests", "cpu") == cpu(1)["requests"]["cpu"]
+    await node.delete("high")
+    await node.wait("low", lambda pod: amount(pod, "requests", "cpu") == cpu(6)["requests"]["cpu"])
+    await node.delete("low")
 
 
 MANIFEST = """

@@ -137,9 +137,22 @@ def test_a_lost_container_was_killed() -> None:
 
 
 def test_a_decision_of_the_node_stands_above_all() -> None:
-    found = status(pod(), view(container()), finished=("Failed", "Evicted", "low"), disruption="low")
+    found = status(pod(), view(container("exited")), finished=("Failed", "Evicted", "low"), disruption="low")
     assert (found["phase"], found["reason"], found["message"]) == ("Failed", "Evicted", "low")
     assert conditions(found)["DisruptionTarget"] == ("True", "TerminationByKubelet")
+
+
+def test_a_pod_is_over_only_when_nothing_of_it_runs() -> None:
+    facts = {"old": {"phase": "Running"}, "finished": ("Failed", "DeadlineExceeded", "late")}
+    found = status(pod(), view(container()), **facts)
+    assert found["phase"] == "Running" and not found.keys() & {"reason", "message"}
+    found = status(pod(), view(container("exited")), **facts)
+    assert (found["phase"], found["reason"]) == ("Failed", "DeadlineExceeded")
+    sidecar = {"name": "side", "image": "i", "restartPolicy": "Always"}
+    made = pod(restartPolicy="Never", initContainers=[sidecar, {"name": "init", "image": "i"}])
+    failed, beside = container("exited", "init", code=1), container("running", "side")
+    assert status(made, view(failed, beside), old={"phase": "Pending"})["phase"] == "Pending"
+    assert status(made, view(failed, container("exited", "side")), old={"phase": "Pending"})["phase"] == "Failed"
 
 
 def test_a_transition_time_moves_only_with_the_status() -> None:
