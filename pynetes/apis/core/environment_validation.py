@@ -84,7 +84,7 @@ def variables(errors: Errors, listed: list[Obj], volumes: Mapping[str, Obj], pat
 def _file_key_ref(errors: Errors, reference: Obj, volumes: Mapping[str, Obj], where: str) -> None:
     """A variable in a file (KEP-3721); what writes the file shares it by an emptyDir."""
     errors.name(f"{where}.key", reference.get("key"), names.relaxed_env_var_name)
-    name = reference.get("volumeName")
+    name: str = reference.get("volumeName") or ""
     if errors.present(f"{where}.volumeName", name):
         if name not in volumes:
             errors.not_found(f"{where}.volumeName", name)
