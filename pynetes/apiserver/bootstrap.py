@@ -1,7 +1,8 @@
 """What every cluster starts from: system namespaces, default policy, priority classes, and the `kubernetes` service.
 
 `ensure` makes what is missing before the server says it is ready; `keep` looks after the parts that must never be
-missing (the namespaces and the service under which pods find this server) for as long as it runs.
+missing (the namespaces, the service under which pods find this server, the rules of whose turn it is) for as long as
+it runs.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pynetes.apiserver import allocators, bootstrap_flowcontrol
+from pynetes.apiserver.authn import legacy_tokens
 from pynetes.apiserver.authz import reconcile
 from pynetes.apiserver.options import Options
 from pynetes.apiserver.registry import Context, Registry
@@ -46,6 +48,7 @@ async def ensure(server: "ApiServer") -> None:
         *(create_missing(registry, each) for each in _priority_classes()),
         *(create_missing(registry, each) for each in bootstrap_flowcontrol.objects()),
         create_missing(registry, _service_cidr(options)),
+        create_missing(registry, legacy_tokens.tracking()),
         _front_proxy(registry, options),
     )
     await allocators.repair(registry)
@@ -53,12 +56,14 @@ async def ensure(server: "ApiServer") -> None:
 
 
 async def keep(server: "ApiServer") -> None:
-    """Bring back the namespaces and the service if they go missing; until cancelled."""
+    """Bring back what every cluster has if it goes missing; until cancelled."""
     while True:
         await clock.sleep(KEEP_INTERVAL)
         try:
             await _system_namespaces(server.registry)
             await _kubernetes_service(server)
+            for each in (legacy_tokens.tracking(), *bootstrap_flowcontrol.objects()):
+                await create_missing(server.registry, each)
         except StatusError as error:
             log.warning("keeping the kubernetes service: %s", error.message)
 

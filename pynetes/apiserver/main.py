@@ -20,6 +20,7 @@ from pynetes.apiserver.aggregation.manager import Aggregation
 from pynetes.apiserver.authn import issuer, jwt, oidc, token_file
 from pynetes.apiserver.authn.authenticator import Authenticator, FrontProxy
 from pynetes.apiserver.authn.bootstrap_tokens import BootstrapTokens
+from pynetes.apiserver.authn.legacy_tokens import LegacyTokenUse
 from pynetes.apiserver.authn.service_accounts import ServiceAccountTokens
 from pynetes.apiserver.authz.authorizer import Authorizer
 from pynetes.apiserver.crd.manager import CustomResources
@@ -57,6 +58,9 @@ class ApiServer:
         legacy.serve(self.registry, options.runtime_config)
         self.authorizer = Authorizer(options.authorization_mode or ("Node", "RBAC"))
         self.service_account_tokens = _service_account_tokens(options, self.store)
+        self.legacy_tokens = LegacyTokenUse(self.registry)
+        if self.service_account_tokens is not None:
+            self.service_account_tokens.legacy_use = self.legacy_tokens
         self.authenticator = _authenticator(options, self.store, self.service_account_tokens)
         self.admission = chain.build(options)
         self.registry.admission = self.admission
@@ -135,6 +139,7 @@ class ApiServer:
             self._http.stopping = True
             self.registry.end_watches()
             await self._http.stop(self.options.shutdown_grace)
+        await self.legacy_tokens.stop()
         await self.aggregation.stop()
         await self.custom_resources.stop()
         await self.admission.stop()

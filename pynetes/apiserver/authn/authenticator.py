@@ -63,7 +63,7 @@ class Authenticator:
             token = bearer_token(request)
             if token:
                 try:
-                    user, _ = self.check_token(token)
+                    user, _ = self.check_token(token, warnings=request.warnings)
                 except InvalidToken:
                     raise errors.unauthorized() from None
         if user is None:
@@ -72,13 +72,15 @@ class Authenticator:
             return ANONYMOUS
         return _with_authenticated(user)
 
-    def check_token(self, token: str, audiences: Iterable[str] | None = None) -> tuple[UserInfo, list[str]]:
+    def check_token(
+        self, token: str, audiences: Iterable[str] | None = None, warnings: list[str] | None = None
+    ) -> tuple[UserInfo, list[str]]:
         """The user of a bearer token, and the audiences it was accepted for; raises InvalidToken."""
         for known, user in self.static_tokens.items():
             if hmac.compare_digest(known.encode(), token.encode()):
                 return _with_authenticated(user), []
         if self.service_accounts is not None and self.service_accounts.is_ours(token):
-            return self.service_accounts.check(token, audiences)
+            return self.service_accounts.check(token, audiences, warnings)
         if self.issuers is not None and self.issuers.issuers:
             try:
                 claims = peek(token)

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pynetes.apiserver.authn import legacy_tokens
 from pynetes.apiserver.authn.jwt import InvalidToken, KeySet, Signer, peek
+from pynetes.apiserver.authn.legacy_tokens import LegacyTokenUse
 from pynetes.apiserver.authn.x509 import CREDENTIAL_ID
 from pynetes.apiserver.request import UserInfo
 from pynetes.machinery import clock, meta, wire
@@ -104,6 +106,7 @@ class ServiceAccountTokens:
     signer: Signer | None = None
     issuers: Sequence[str] = ("https://kubernetes.default.svc.cluster.local",)
     api_audiences: Sequence[str] = ("https://kubernetes.default.svc.cluster.local",)
+    legacy_use: LegacyTokenUse | None = None  # who wants to know that a secret's token was used
     _known: dict[bytes, Identity] = field(default_factory=dict)
 
     @property
@@ -125,7 +128,9 @@ class ServiceAccountTokens:
             return False
         return issuer == LEGACY_ISSUER or issuer in self.issuers
 
-    def check(self, token: str, audiences: Iterable[str] | None = None) -> tuple[UserInfo, list[str]]:
+    def check(
+        self, token: str, audiences: Iterable[str] | None = None, warnings: list[str] | None = None
+    ) -> tuple[UserInfo, list[str]]:
         """The user of a token and the audiences it was accepted for; raises InvalidToken."""
         digest = hashlib.sha256(token.encode()).digest()
         identity = self._known.get(digest)
@@ -149,7 +154,7 @@ class ServiceAccountTokens:
         for key, uid in identity.bound:
             self._check_exists(key, uid, now)
         if identity.token_secret:
-            self._check_holds(identity.token_secret, token)
+            self._check_holds(identity, token, [] if warnings is None else warnings)
         return identity.user, matching
 
     def _check_exists(self, key: str, uid: str, now: float) -> None:
@@ -167,11 +172,19 @@ class ServiceAccountTokens:
         if deleted and clock.parse_time(deleted).timestamp() + _LEEWAY < now:
             raise InvalidToken("service account token has been invalidated")
 
-    def _check_holds(self, key: str, token: str) -> None:
-        record = self.store.get(key)
-        data = wire.decode(record.value).get("data") or {} if record is not None else {}
-        if data.get("token") != base64.b64encode(token.encode()).decode():
+    def _check_holds(self, identity: Identity, token: str, warnings: list[str]) -> None:
+        record = self.store.get(identity.token_secret)
+        secret = wire.decode(record.value) if record is not None else {}
+        if (secret.get("data") or {}).get("token") != base64.b64encode(token.encode()).decode():
             raise InvalidToken("the token's secret is gone or holds another token")
+        account_key = identity.bound[0][0]
+        if self.legacy_use is not None:
+            self.legacy_use.note(secret)
+        legacy_tokens.check_valid(secret, account_key.rpartition("/")[2])
+        account = self.store.get(account_key)
+        listed = wire.decode(account.value).get("secrets") or () if account is not None else ()
+        if any(each.get("name") == meta.name(secret) for each in listed):
+            warnings.append(legacy_tokens.WARNING)
 
     def _parse(self, token: str) -> Identity:
         claims = self.keys.verify(token)

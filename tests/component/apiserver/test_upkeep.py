@@ -62,6 +62,24 @@ async def test_the_kubernetes_service_comes_back(monkeypatch: pytest.MonkeyPatch
         assert found["spec"]["clusterIP"] == before["spec"]["clusterIP"]
 
 
+async def test_the_rules_of_whose_turn_it_is_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "KEEP_INTERVAL", 0.2)
+    async with running_apiserver() as server:
+        client = server.client()
+        level = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
+        before = await client.get(level, "exempt")
+        await client.delete(level, "exempt")
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    found = await client.get(level, "exempt")
+                except StatusError:
+                    await asyncio.sleep(0.05)
+                    continue
+                break
+        assert found["spec"] == before["spec"] and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+
 async def test_an_advertised_address_becomes_the_endpoint_of_the_service() -> None:
     async with running_apiserver(advertise_address="192.0.2.7") as server:
         client = server.client()

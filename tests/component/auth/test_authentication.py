@@ -219,7 +219,29 @@ async def test_the_content_of_a_token_secret_works_while_the_secret_holds_it(
     }
     await admin.make(f"/api/v1/namespaces/{namespace}/secrets", secret)
     assert (await who(rest))["username"] == f"system:serviceaccount:{namespace}:default"
-    await admin("DELETE", f"/api/v1/namespaces/{namespace}/secrets/legacy")
+    # The day of its use is noted, in the server's own time.
+    path, since = f"/api/v1/namespaces/{namespace}/secrets/legacy", "kubernetes.io/legacy-token-last-used"
+    await server.server.legacy_tokens.stop()
+    assert (await admin("GET", path)).json["metadata"]["labels"] == {since: f"{clock.now():%Y-%m-%d}"}
+    tracking = "kube-apiserver-legacy-service-account-token-tracking"
+    noted = (await admin("GET", f"/api/v1/namespaces/kube-system/configmaps/{tracking}")).json
+    assert noted["data"] == {"since": f"{clock.now():%Y-%m-%d}"}
+    # One that was made for the account unasked is warned of.
+    assert (await rest("GET", "/version")).warnings == []
+    await admin.patch(f"/api/v1/namespaces/{namespace}/serviceaccounts/default", {"secrets": [{"name": "legacy"}]})
+    [warning] = (await rest("GET", "/version")).warnings
+    assert "instead of auto-generated secret-based tokens." in warning
+    invalid = "kubernetes.io/legacy-token-invalid-since"
+    await admin.patch(path, {"metadata": {"labels": {invalid: "2026-01-01"}}})
+    assert (await rest("GET", "/version")).status == 401
+    review = await admin.make("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": text}})
+    assert (
+        f"the token in secret {namespace}/legacy for service account {namespace}/default has been marked invalid"
+        in (review["status"]["error"])
+    )
+    await admin.patch(path, {"metadata": {"labels": {invalid: None}}})
+    assert (await rest("GET", "/version")).status == 200
+    await admin("DELETE", path)
     assert (await rest("GET", "/version")).status == 401
 
 
