@@ -11,6 +11,7 @@ from pynetes.controllers.controller import (
     Controller,
     SlowStartStopped,
     controller_key,
+    ignore_not_found,
     is_namespace_terminating,
     own_key,
     slow_start,
@@ -50,7 +51,7 @@ class DaemonSetController(Controller):
         self._owner_keys = owner_keys(self.sets, "DaemonSet", lambda d, p: selector_of(d).matches(meta.labels(p)))
         self.pods = self.watch("pods", indexers=CONTROLLER_INDEX)
         self.pods.on_change(self._pod_changed)
-        self.revisions = self.watch(revisions.RESOURCE, indexers=CONTROLLER_INDEX)
+        self.revisions = self.watch(revisions.RESOURCE, self._revision_gone, indexers=CONTROLLER_INDEX)
         self.nodes = self.watch("nodes", self._node_changed)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -63,6 +64,10 @@ class DaemonSetController(Controller):
                 self.expectations.deletion_observed(key, meta.name(subject))
         for each in self._owner_keys(old, new):
             self.queue.add(each)
+
+    def _revision_gone(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        key = controller_key(old, "DaemonSet", self.sets.get) if old is not None and new is None else None
+        return (key,) if key is not None else ()
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
         """Only what decides where daemons run matters: labels, taints, existence."""
@@ -135,11 +140,23 @@ class DaemonSetController(Controller):
             current = equal[-1]
             if revisions.number(current) < latest:
                 current = await revisions.renew(self.client, current, latest + 1)
-            return current, history
+            for twin in equal[:-1]:
+                await self._merge(daemons, twin, current)
+            return current, [revision for revision in history if revision not in equal[:-1]]
         labels = dict((daemons["spec"]["template"].get("metadata") or {}).get("labels") or {})
         made = revisions.make(daemons, data, latest + 1, labels, dict(meta.annotations(daemons)))
         current = await revisions.create(self.client, made)
         return current, [*history, current]
+
+    async def _merge(self, daemons: Obj, twin: Obj, current: Obj) -> None:
+        """Two revisions of one template: the pods of the older become the newer's, and the older goes."""
+        digest = {revisions.HASH_LABEL: meta.labels(current)[revisions.HASH_LABEL]}
+        old = meta.labels(twin).get(revisions.HASH_LABEL)
+        for pod in self.pods.by_index("controller", meta.uid(daemons)):
+            if meta.labels(pod).get(revisions.HASH_LABEL) == old:
+                patch = {"metadata": {"uid": meta.uid(pod), "labels": digest}}
+                await ignore_not_found(self.client.patch("pods", meta.name(pod), patch, meta.namespace(pod)))
+        await revisions.remove(self.client, [twin])
 
     def _note_failed(self, key: str, daemons: Obj, todo: planning.Plan) -> None:
         """Pods that ended are replaced, on one node ever more slowly if they keep failing."""

@@ -301,3 +301,33 @@ async def test_a_failed_daemon_pod_is_replaced(world: World) -> None:
     await world.eventually(running)
     (message,) = await world.events("FailedDaemonPod")
     assert "on node node-1, will try to kill it" in message
+
+
+async def test_revisions_of_one_template_become_one(world: World) -> None:
+    await world.create(DAEMONS, daemons())
+
+    async def running() -> bool:
+        return (await world.get(DAEMONS, "agent"))["status"].get("numberReady") == 1
+
+    await world.eventually(running)
+    (first,) = await world.items("controllerrevisions.apps")
+    head = {key: first["metadata"][key] for key in ("ownerReferences", "annotations")}
+    labels = {**first["metadata"]["labels"], "controller-revision-hash": "twin"}
+    twin = {"metadata": {**head, "name": "twin", "labels": labels}, "data": first["data"], "revision": 2}
+    (pod,) = await world.items("pods")
+    await world.create("controllerrevisions.apps", twin)
+    await world.patch(DAEMONS, "agent", {"metadata": {"labels": {"seen": "again"}}})
+
+    async def one() -> bool:
+        labels = meta.labels(await world.get("pods", meta.name(pod)))
+        same_pod = labels["controller-revision-hash"] == "twin"
+        return same_pod and await world.names("controllerrevisions.apps") == ["twin"]
+
+    await world.eventually(one)
+    assert await world.names("pods") == [meta.name(pod)]
+    await world.client.delete("controllerrevisions.apps", "twin", "default")
+
+    async def made_again() -> bool:
+        return len(await world.names("controllerrevisions.apps")) == 1
+
+    await world.eventually(made_again)
