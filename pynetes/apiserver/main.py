@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 
 from pynetes.apiserver import allocators as allocators  # for its hooks on writes
-from pynetes.apiserver import bootstrap, legacy, pipeline, subresources, tunnels
+from pynetes.apiserver import bootstrap, identity_lease, legacy, pipeline, subresources, tunnels
 from pynetes.apiserver import requesters as requesters  # likewise
 from pynetes.apiserver.admission import chain
 from pynetes.apiserver.aggregation.manager import Aggregation
@@ -229,9 +229,12 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     server = ApiServer(options)
     await server.start()
+    lease = asyncio.create_task(identity_lease.keep(server.registry))
     try:
         await stop.wait()
     finally:
+        lease.cancel()
+        await asyncio.gather(lease, return_exceptions=True)
         await server.stop()
 
 

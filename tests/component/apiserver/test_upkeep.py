@@ -1,12 +1,16 @@
 """What the server does by itself: old events go, and what must be there comes back."""
 
 import asyncio
+import socket
 
 import pytest
 
-from pynetes.apiserver import bootstrap
+from pynetes.apiserver import bootstrap, identity_lease
+from pynetes.machinery import meta
 from pynetes.machinery.errors import StatusError
 from pynetes.testing.apiserver import RunningApiServer, running_apiserver
+
+LEASES = "leases.coordination.k8s.io"
 
 
 async def _until_missing(server: RunningApiServer, kind: str, name: str) -> None:
@@ -78,6 +82,35 @@ async def test_the_rules_of_whose_turn_it_is_come_back(monkeypatch: pytest.Monke
                     continue
                 break
         assert found["spec"] == before["spec"] and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+async def test_a_server_holds_a_lease_and_those_of_servers_that_are_gone_are_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(identity_lease, "RENEW_INTERVAL", 0.05)
+    async with running_apiserver() as server:
+        client = server.client()
+        mark = {"apiserver.kubernetes.io/identity": "kube-apiserver"}
+        spec = {"holderIdentity": "x", "leaseDurationSeconds": 1, "renewTime": "2020-01-01T00:00:00.000000Z"}
+        for name, labels in (("apiserver-gone", mark), ("other", {})):
+            await client.create(LEASES, {"metadata": {"name": name, "labels": labels}, "spec": spec}, "kube-system")
+        holding = asyncio.create_task(identity_lease.keep(server.server.registry))
+        try:
+            name = identity_lease.identity(socket.gethostname())
+            seen = set()
+            async with asyncio.timeout(5):
+                while len(seen) < 2:
+                    listed = await client.list(LEASES, "kube-system")
+                    held = {meta.name(lease): lease for lease in listed.items}
+                    if name in held:
+                        seen.add(held[name]["spec"]["renewTime"])
+                    await asyncio.sleep(0.02)
+        finally:
+            holding.cancel()
+        assert set(held) == {name, "other"}
+        assert meta.labels(held[name]) == mark | {"kubernetes.io/hostname": socket.gethostname()}
+        assert held[name]["spec"]["holderIdentity"].startswith(f"{name}_")
+        assert held[name]["spec"]["leaseDurationSeconds"] == 3600
 
 
 async def test_an_advertised_address_becomes_the_endpoint_of_the_service() -> None:
