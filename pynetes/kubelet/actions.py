@@ -22,6 +22,7 @@ from pynetes.machinery.meta import Obj
 
 USER_AGENT = "kube-probe/1.37"
 HOOK_USER_AGENT = "kube-lifecycle/1.37"
+NOT_SECURE = "http: server gave HTTP response to HTTPS client"
 MAX_BODY = 10 * 1024
 MAX_REDIRECTS = 10
 
@@ -79,7 +80,7 @@ async def run_command(runtime: Cri, container_id: str, command: list[str], timeo
 
 async def connect(host: str, port: int, timeout: float) -> Outcome:
     """Success if the port accepts a connection."""
-    where = _address(host, port)
+    where = address(host, port)
     try:
         _, writer = await clock.wait_for(asyncio.open_connection(host, port), timeout)
     except TimeoutError:
@@ -90,7 +91,8 @@ async def connect(host: str, port: int, timeout: float) -> Outcome:
     return Outcome("success")
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -122,7 +124,7 @@ async def http_get(action: Obj, host: str, port: int, timeout: float, agent: str
     scheme = (action.get("scheme") or "HTTP").lower()
     path = action.get("path") or "/"
     path = path if path.startswith("/") else f"/{path}"
-    url = f"{scheme}://{_address(host, port)}{path}"
+    url = f"{scheme}://{address(host, port)}{path}"
     headers = [(header["name"], header.get("value") or "") for header in action.get("httpHeaders") or []]
     try:
         status, body = await clock.wait_for(_follow(url, headers, agent), timeout)
@@ -158,9 +160,10 @@ async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tupl
     try:
         reader, writer = await asyncio.open_connection(host, port, ssl=_unverified() if secure else None)
     except ssl.SSLError as error:
-        raise _HttpProblem(f"tls: {error.reason or error}") from None
+        plain = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+        raise _HttpProblem(NOT_SECURE if plain else f"tls: {error.reason or error}") from None
     except OSError as error:
-        raise _HttpProblem(_dial_error(_address(host, port), error)) from None
+        raise _HttpProblem(_dial_error(address(host, port), error)) from None
     given = {name.lower() for name, _ in headers}
     lines = [(name, value) for name, value in headers if name.lower() != "host"]
     authority = next((value for name, value in headers if name.lower() == "host"), parts.netloc)
@@ -176,7 +179,7 @@ async def _request(url: str, headers: list[tuple[str, str]], agent: str) -> tupl
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         raise _HttpProblem("EOF") from None
     except OSError as error:
-        raise _HttpProblem(f"read tcp {_address(host, port)}: read: {os.strerror(error.errno or 0).lower()}") from None
+        raise _HttpProblem(f"read tcp {address(host, port)}: read: {os.strerror(error.errno or 0).lower()}") from None
     finally:
         _abort(writer)
     first, *rest = head.decode("latin-1").split("\r\n")
@@ -221,7 +224,7 @@ async def grpc_health(host: str, port: int, service: str, timeout: float) -> Out
     """Success if grpc.health.v1.Health says SERVING."""
     import grpc.aio
 
-    where = _address(host, port)
+    where = address(host, port)
     encoded = service.encode()
     request = b"\x0a" + _varint(len(encoded)) + encoded if encoded else b""
     options = [("grpc.enable_http_proxy", 0), ("grpc.primary_user_agent", USER_AGENT)]

@@ -16,9 +16,15 @@ class HookError(Exception):
 
 
 async def run(
-    hook: Obj, runtime: Cri, container: Obj, container_id: str, address: Callable[[], str], name: str
+    hook: Obj,
+    runtime: Cri,
+    container: Obj,
+    container_id: str,
+    address: Callable[[], str],
+    name: str,
+    event: Callable[[str, str, str], None],
 ) -> None:
-    """Carry out a hook; raises HookError."""
+    """Carry out a hook; raises HookError. `event` tells of the pod."""
     if action := hook.get("exec"):
         command = action.get("command") or []
         try:
@@ -35,7 +41,7 @@ async def run(
                 f'"{_escaped(output)}"'
             )
     elif action := hook.get("httpGet"):
-        await _http(action, container, address, name)
+        await _http(action, container, address, name, event)
     elif action := hook.get("tcpSocket"):
         port = _port(action, container)
         outcome = await actions.connect(action.get("host") or address(), port, TCP_TIMEOUT)
@@ -45,17 +51,30 @@ async def run(
         await clock.sleep(float(action.get("seconds") or 0))
 
 
-async def _http(action: Obj, container: Obj, address: Callable[[], str], name: str) -> None:
-    """The answer's status does not matter, that there is one does."""
+async def _http(
+    action: Obj, container: Obj, address: Callable[[], str], name: str, event: Callable[[str, str, str], None]
+) -> None:
+    """The answer's status does not matter, that there is one does; hooks were always asked without TLS once."""
     port = _port({"port": 80, **action}, container)
     host = action.get("host") or address()
     outcome = await actions.http_get(action, host, port, HTTP_TIMEOUT, actions.HOOK_USER_AGENT)
-    if not outcome.ok and not outcome.output.startswith("HTTP probe failed"):
+    if outcome.output.endswith(actions.NOT_SECURE):
+        plain = await actions.http_get({**action, "scheme": "HTTP"}, host, port, HTTP_TIMEOUT, actions.HOOK_USER_AGENT)
+        if _answered(plain):
+            where = actions.address(host, port)
+            text = f"request to HTTPS lifecycle hook {where} got HTTP response, retry with HTTP succeeded"
+            event("Warning", "LifecycleHTTPFallback", text)
+            return
+    if not _answered(outcome):
         path = action.get("path") or ""
         raise HookError(
             f'HTTP lifecycle hook ({path}) for Container "{container["name"]}" in Pod "{name}" failed - '
             f"error: {outcome.output}"
         )
+
+
+def _answered(outcome: actions.Outcome) -> bool:
+    return outcome.ok or outcome.output.startswith("HTTP probe failed")
 
 
 def _port(action: Obj, container: Obj) -> int:

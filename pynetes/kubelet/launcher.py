@@ -187,7 +187,7 @@ class Launcher:
             return None
         name = f"{meta.name(self.pod)}_{meta.namespace(self.pod)}({meta.uid(self.pod)})"
         try:
-            await hooks.run(hook, self.node.runtime, container, started.id, self._address, name)
+            await hooks.run(hook, self.node.runtime, container, started.id, self._address, name, self.pod_event)
         except hooks.HookError as error:
             self.event_for(container)("Warning", "FailedPostStartHook", "PostStartHook failed")
             return str(error)

@@ -75,15 +75,14 @@ class Stopper:
             view.drop(container.id)
 
     async def _pre_stop(self, hook: Obj, described: Obj, container: Container, grace: float) -> None:
-        pod = spec.describe(self._launcher.pod)
-        address = self._launcher.pod_ips
+        pod, ips = spec.describe(self._launcher.pod), self._launcher.pod_ips
+
+        def address() -> str:
+            return ips()[0] if ips() else ""
+
+        runtime, event = self._node.runtime, self._launcher.pod_event
         try:
-            await clock.wait_for(
-                hooks.run(
-                    hook, self._node.runtime, described, container.id, lambda: address()[0] if address() else "", pod
-                ),
-                grace,
-            )
+            await clock.wait_for(hooks.run(hook, runtime, described, container.id, address, pod, event), grace)
         except TimeoutError:
             return
         except hooks.HookError:
