@@ -118,7 +118,7 @@ class _Patch:
             bodies.check_kind(patched, resource.rt.api_version, resource.rt.kind)
         bodies.check_name(patched, self._info.name, self._info.namespace if resource.rt.namespaced else "")
         if resource.definition is None:
-            self._note(resource.strategy.receive(patched), patched)
+            resource.strategy.receive(patched)
             return patched
         try:
             return scheme.convert(resource.rt, patched)
@@ -128,17 +128,18 @@ class _Patch:
 
     def _check_fields(self, patched: Obj) -> None:
         """Unknown fields that the patch brought, under the client's field validation."""
-        definition, validation = self._resource.definition, self._ctx.field_validation
-        if definition is None or validation == "Ignore":
+        definition, schema = self._resource.definition, self._resource.schema
+        if self._ctx.field_validation == "Ignore":
             return
-        self._note(scheme.unknown_fields(definition, patched), patched)
+        if definition is not None:
+            self._note(scheme.unknown_fields(definition, patched), patched)
+        elif schema is not None:
+            self._note(decode_errors.unknown_fields(schema, patched), patched)
 
     def _note(self, paths: list[str], patched: Obj) -> None:
         """Refuse the outcome for fields that are unknown or given twice, or warn of them, as the client wishes."""
-        validation = self._ctx.field_validation
-        unknown = [f'unknown field "{path}"' for path in paths] if validation != "Ignore" else []
-        faults = self._repeated + unknown
-        if faults and validation == "Strict":
+        faults = self._repeated + [f'unknown field "{path}"' for path in paths]
+        if faults and self._ctx.field_validation == "Strict":
             raise self._refused(patched, f"strict decoding error: {', '.join(faults)}")
         if not self._warned:
             self._ctx.warnings += faults

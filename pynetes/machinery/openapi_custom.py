@@ -26,22 +26,20 @@ def name_of(rt: ResourceType) -> str:
 def v2_definitions(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:
     """The kind and its list, for OpenAPI v2; a kind that may hold anything is an object and no more."""
     open_to_all = not schema or schema.get("x-kubernetes-preserve-unknown-fields")
-    return _definitions(rt, None if open_to_all else _v2(schema or {}))
+    return _definitions(rt, None if open_to_all else _with_embedded(_v2(schema or {}), loosened=True))
 
 
 def v3_schemas(rt: ResourceType, schema: Mapping[str, Any] | None) -> dict[str, Json]:
     """The kind and its list, for OpenAPI v3; references are still v2's, as everything is until the last step."""
-    return _definitions(rt, dict(schema) if schema else None)
+    return _definitions(rt, _with_embedded(schema) if schema else None)
 
 
 def _definitions(rt: ResourceType, schema: Json | None) -> dict[str, Json]:
     name = name_of(rt)
     gvk = {"group": rt.group, "version": rt.version}
     made: Json = dict(schema) if schema is not None else {"type": "object"}
-    if schema is not None and not made.get("x-kubernetes-preserve-unknown-fields"):
+    if schema is not None:
         made["properties"] = dict(made.get("properties") or {}) | _object_fields()
-    elif schema is not None and made.get("properties"):
-        made["properties"] = dict(made["properties"]) | _object_fields()
     made["x-kubernetes-group-version-kind"] = [gvk | {"kind": rt.kind}]
     return {
         name: made,
@@ -82,6 +80,36 @@ def _list_words() -> Mapping[str, str]:
     return {"metadata": said["metadata"], "items": said["items"].partition(".")[2]}
 
 
+def _with_embedded(schema: Mapping[str, Any], *, loosened: bool = False) -> Json:
+    """A schema in which objects inside of others have apiVersion, kind and metadata too, and must say the first two.
+
+    A loosened one leaves those that may hold anything: clients of old would take what is named for all there is.
+    """
+    made = dict(schema)
+    if "properties" in made:
+        inner = made["properties"].items()
+        made["properties"] = {name: _with_embedded(each, loosened=loosened) for name, each in inner}
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), Mapping):
+            made[key] = _with_embedded(made[key], loosened=loosened)
+    open_to_all = loosened and made.get("x-kubernetes-preserve-unknown-fields")
+    if made.get("x-kubernetes-embedded-resource") and not open_to_all:
+        made["properties"] = dict(made.get("properties") or {}) | _embedded_fields()
+        named = made.get("required") or []
+        made["required"] = [*named, *(field for field in ("kind", "apiVersion") if field not in named)]
+    return made
+
+
+def _embedded_fields() -> dict[str, Json]:
+    guide = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+    version = "apiVersion defines the versioned schema of this representation of an object. More info: "
+    kind = "kind is a string value representing the type of this object. In CamelCase. More info: "
+    return _object_fields() | {
+        "apiVersion": {"description": f"{version}{guide}#resources", "type": "string"},
+        "kind": {"description": f"{kind}{guide}#types-kinds", "type": "string"},
+    }
+
+
 def _v2(schema: Mapping[str, Any]) -> Json:
     """A schema loosened to what OpenAPI v2 clients understand."""
     made = {key: value for key, value in schema.items() if key not in _V2_DROPPED}
@@ -91,12 +119,8 @@ def _v2(schema: Mapping[str, Any]) -> Json:
         return made
     if schema.get("x-kubernetes-int-or-string"):
         made.pop("type", None)
-    if schema.get("x-kubernetes-embedded-resource"):
-        made["properties"] = dict(made.get("properties") or {}) | _object_fields()
     if "properties" in made:
-        made["properties"] = {
-            name: inner if "$ref" in inner else _v2(inner) for name, inner in made["properties"].items()
-        }
+        made["properties"] = {name: _v2(inner) for name, inner in made["properties"].items()}
     for key in ("items", "additionalProperties"):
         if isinstance(made.get(key), Mapping):
             made[key] = _v2(made[key])

@@ -98,6 +98,15 @@ async def test_embedded_objects_have_metadata_like_any_other(http: Http) -> None
     assert (mistyped.status, "spec.template.metadata: Invalid value" in mistyped.message) == (400, True)
     made = (await create({"name": "x", "nothing": 1})).json["spec"]["template"]
     assert (made["metadata"], made["more"]) == ({"name": "x"}, 1)
+    body = {"metadata": {"nothing": 1}, "spec": {"template": {"metadata": {"nothing": 1}}}}
+    media = {"content-type": "application/merge-patch+json"}
+    strict = await http("PATCH", kind.path("a") + "?fieldValidation=Strict", body, headers=media)
+    faults = [f'unknown field "{path}"' for path in ("metadata.nothing", "spec.template.metadata.nothing")]
+    assert (strict.status, strict.message.endswith(f"strict decoding error: {', '.join(faults)}")) == (422, True)
+    assert '"nothing\\":1' in strict.message
+    warned = await http("PATCH", kind.path("a") + "?fieldValidation=Warn", body, headers=media)
+    assert warned.status == 200
+    assert [text.split('"', 1)[1][:-1].replace('\\"', '"') for text in warned.warnings] == faults
 
 
 async def test_an_object_says_what_it_is(http: Http) -> None:

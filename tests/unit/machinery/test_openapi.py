@@ -213,3 +213,18 @@ def test_a_custom_kind_that_may_hold_anything_is_an_object_to_clients_of_old() -
     assert {key: value for key, value in thing.items() if key != "x-kubernetes-group-version-kind"} == {
         "type": "object"
     }
+
+
+def test_objects_inside_of_custom_objects_say_what_they_are() -> None:
+    rt = ResourceType("example.com", "v1", "things", "Thing", "thing", True)
+    inner = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": {"type": "object"}}}
+    free = inner | {"x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"one": inner, "more": {"type": "array", "items": inner}, "free": free}}
+    for made in (openapi_custom.v2_definitions(rt, schema), openapi_custom.v3_schemas(rt, schema)):
+        properties = made["com.example.v1.Thing"]["properties"]
+        for embedded in (properties["one"], properties["more"]["items"]):
+            assert set(embedded["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+            assert embedded["properties"]["metadata"]["$ref"].endswith("ObjectMeta")
+            assert embedded["required"] == ["kind", "apiVersion"]
+    assert set(properties["free"]["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+    assert "properties" not in openapi_custom.v2_definitions(rt, schema)["com.example.v1.Thing"]["properties"]["free"]
