@@ -67,6 +67,8 @@ class Controller:
     """The service account in kube-system that it acts as; `name` if empty."""
     acts_as_manager: ClassVar[bool] = False
     """Whether it acts as the manager itself: what makes the accounts' tokens cannot wait for one."""
+    on_by_default: ClassVar[bool] = True
+    """Whether `*` in `--controllers` means it, too."""
     workers: ClassVar[int] = 8
 
     def __init__(self, context: Context) -> None:

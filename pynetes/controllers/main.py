@@ -15,6 +15,7 @@ from pynetes.client.client import Client
 from pynetes.client.leader import LeaderConfig, LeaderElector
 from pynetes.client.startup import healthy
 from pynetes.controllers.autoscaling import HorizontalPodAutoscalerController
+from pynetes.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
@@ -89,6 +90,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     VolumeProtection,
     AttributesClassProtection,
     GarbageCollector,
+    BootstrapSigner,
+    TokenCleaner,
 )
 
 
@@ -132,7 +135,7 @@ async def _work(client: Client, options: Options) -> None:
         return accounts[account]
 
     context = Context(client, options, client_for)
-    controllers = [kind(context) for kind in CONTROLLERS if options.enabled(kind.name)]
+    controllers = [kind(context) for kind in CONTROLLERS if options.enabled(kind.name, kind.on_by_default)]
     log.info("starting %d controllers", len(controllers))
     try:
         async with asyncio.TaskGroup() as group:

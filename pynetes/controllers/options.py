@@ -54,10 +54,10 @@ class Options:
         """Whether a feature is on: `--feature-gates Name=true,Other=false`."""
         return dict(map(_gate, self.feature_gates)).get(name, default)
 
-    def enabled(self, name: str) -> bool:
-        """Whether `--controllers` chooses the controller: `-name` excludes, `name` or `*` includes."""
+    def enabled(self, name: str, by_default: bool = True) -> bool:
+        """Whether `--controllers` chooses the controller: `-name` excludes, `name` or (by default) `*` includes."""
         chosen = {_by_full_name(text) for text in self.controllers}
-        return f"-{name}" not in chosen and not chosen.isdisjoint((name, "*"))
+        return f"-{name}" not in chosen and (name in chosen or (by_default and "*" in chosen))
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """What `--controllers` names that none of `names` is."""
@@ -109,8 +109,6 @@ OLD_NAMES = {
 # Upstream's controllers whose work is done elsewhere here, or not at all: to name them is no mistake.
 ELSEWHERE = frozenset(
     (
-        "bootstrap-signer-controller",
-        "token-cleaner-controller",
         "node-route-controller",
         "service-lb-controller",
         "persistentvolume-attach-detach-controller",

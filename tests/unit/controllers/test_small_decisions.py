@@ -317,4 +317,6 @@ def test_controllers_are_chosen_by_their_names_of_today_and_of_old() -> None:
     assert [chosen.enabled(f"{name}-controller") for name in ("deployment", "replicaset", "job")] == [True, True, False]
     all_but = Options(controllers=["*", "-podgc"])
     assert (all_but.enabled("job-controller"), all_but.enabled("pod-garbage-collector-controller")) == (True, False)
+    assert not Options(controllers=["*"]).enabled("token-cleaner-controller", by_default=False)
+    assert Options(controllers=["*", "tokencleaner"]).enabled("token-cleaner-controller", by_default=False)
     assert Options(controllers=["*", "-jobs", "route"]).unknown(["job-controller"]) == ["-jobs"]
