@@ -111,13 +111,15 @@ class HorizontalPodAutoscalerController(Controller):
         memory = self._memories.setdefault(key, pace.Memory([(clock.monotonic(), current)]))
         statuses: list[Obj] | None = None
         reason = ""
-        if current == 0 and low != 0:
+        idle = current == 0 and meta.is_condition_true(found, "ScaledToZero")
+        if current == 0 and not (idle and (low != 0 or outlives_pods(spec))):
+            # Whoever made it 0, it was not us: the autoscaler is switched off (KEP-2021).
             desired = 0
             text = "scaling is disabled since the replica count of the target is zero"
             meta.set_condition(draft, "ScalingActive", "False", "ScalingDisabled", text)
         elif current > high:
             desired, reason = high, "Current number of replicas above Spec.MaxReplicas"
-        elif current < low:
+        elif current < low and not idle:
             desired, reason = low, "Current number of replicas below Spec.MinReplicas"
         else:
             decision = await self._decide(found, draft, scale, current)
@@ -128,7 +130,7 @@ class HorizontalPodAutoscalerController(Controller):
             wanted = decision.replicas
             down_window = self.context.options.horizontal_pod_autoscaler_downscale_stabilization
             limited = pace.settle(spec, current, wanted, memory, clock.monotonic(), down_window)
-            desired = limited.replicas
+            desired = max(limited.replicas, low) if idle else limited.replicas
             if wanted > current:
                 reason = f"{decision.label} above target"
             elif wanted < current:
@@ -138,6 +140,7 @@ class HorizontalPodAutoscalerController(Controller):
             meta.set_condition(draft, "ScalingLimited", *limited.limited)
         if desired != current:
             await self._rescale(found, draft, rt, scale, desired, reason)
+            _note_zero(draft, emptied=current > 0 and desired == 0 and low == 0 and outlives_pods(spec))
             memory.note_change(clock.monotonic(), current, desired, pace.longest_period(spec.get("behavior")))
             draft["status"]["lastScaleTime"] = clock.timestamp()
         self._show(draft, current, desired, statuses)
@@ -316,7 +319,7 @@ class HorizontalPodAutoscalerController(Controller):
         self, found: Obj, target: Obj, usage: int, scale: Obj, selector: str, current: int
     ) -> tuple[int, Obj]:
         tolerance = self._tolerance(found)
-        if target["type"] == "Value":
+        if target.get("averageValue") is None or (target["type"] == "Value" and target.get("value") is not None):
             ready = sum(pods.phase(p) == "Running" and pods.is_ready(p) for p in self._selected(found, selector))
             wanted = quantity.milli(target["value"])
             return proportion.by_total(current, ready, usage, wanted, tolerance), {"value": amount(usage)}
@@ -345,3 +348,19 @@ def _subject(metric: Obj) -> str:
 
 def _selector_text(metric: Obj) -> str:
     return str(selectors.from_label_selector(metric["selector"])) if metric.get("selector") else ""
+
+
+def outlives_pods(spec: Obj) -> bool:
+    """Whether a metric speaks also while there are no pods."""
+    return any(metric["type"] in ("Object", "External") for metric in spec.get("metrics") or [])
+
+
+def _note_zero(draft: Obj, *, emptied: bool) -> None:
+    """Note who took the last pod: only what the autoscaler emptied itself will it fill again (KEP-2021)."""
+    if emptied:
+        meta.set_condition(
+            draft, "ScaledToZero", "True", "ScaledToZero", "the HPA controller scaled the workload to zero"
+        )
+    else:
+        text = "the HPA controller did not scale the workload to zero"
+        meta.set_condition(draft, "ScaledToZero", "False", "NotScaledToZero", text)

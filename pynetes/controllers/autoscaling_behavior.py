@@ -77,7 +77,7 @@ def settle(spec: Obj, current: int, desired: int, memory: Memory, now: float, do
     up, down = rules(behavior, "scaleUp"), rules(behavior, "scaleDown")
     up_window = up["stabilizationWindowSeconds"] if behavior else 0
     patience = down.get("stabilizationWindowSeconds", down_window) if behavior else down_window
-    stable = _stabilize(current if behavior else 0, desired, memory, now, up_window, patience)
+    stable = _stabilize(current if behavior else None, desired, memory, now, up_window, patience)
     able: tuple[str, str] | None = _READY
     if stable != desired:
         able = _STABILIZED_DOWN if stable > desired else _STABILIZED_UP
@@ -91,7 +91,9 @@ def settle(spec: Obj, current: int, desired: int, memory: Memory, now: float, do
     return Limited(stable, able, _WITHIN)
 
 
-def _stabilize(current: int, desired: int, memory: Memory, now: float, up_window: float, down_window: float) -> int:
+def _stabilize(
+    current: int | None, desired: int, memory: Memory, now: float, up_window: float, down_window: float
+) -> int:
     """What recent recommendations make of this one; without `current` only the way down is held back."""
     up_value = down_value = desired
     for at, value in memory.recommendations:
@@ -102,7 +104,7 @@ def _stabilize(current: int, desired: int, memory: Memory, now: float, up_window
     longest = max(up_window, down_window)
     memory.recommendations[:] = [entry for entry in memory.recommendations if entry[0] > now - longest]
     memory.recommendations.append((now, desired))
-    if not current:
+    if current is None:
         return down_value
     return min(max(current, up_value), down_value)
 

@@ -180,8 +180,10 @@ def _settle(
 
 
 def by_total(current: int, ready: int, usage: int, target: int, tolerance: Tolerance) -> int:
-    """For one number about all: a target value (times the ready pods)."""
+    """For one number about all: a target value (times the ready pods, or the first pod if there are none yet)."""
     ratio = usage / target
+    if not current:
+        return math.ceil(round(ratio, 9))
     return current if tolerance.ignores(ratio) else math.ceil(round(ratio * ready, 9))
 
 

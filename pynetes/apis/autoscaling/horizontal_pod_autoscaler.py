@@ -69,8 +69,8 @@ class AutoscalerStrategy(Strategy):
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         spec = printing.spec(obj)
         least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-        if least is not None and least < 1:
-            errors.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+        if least is not None and least < 0:
+            errors.invalid("spec.minReplicas", least, "must be greater than or equal to 0")
         if most < 1:
             errors.invalid("spec.maxReplicas", most, "must be greater than 0")
         if least is not None and most < least:
@@ -78,6 +78,10 @@ class AutoscalerStrategy(Strategy):
         _reference(errors, spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
         for index, metric in enumerate(spec.get("metrics") or []):
             _metric(errors, metric, f"spec.metrics[{index}]")
+        if least == 0 and not outlives_pods(spec):
+            # KEP-2021: what pods tell of themselves cannot bring them back.
+            detail = "must specify at least one Object or External metric to support scaling to zero replicas"
+            errors.forbidden("spec.metrics", detail)
         for side in ("scaleUp", "scaleDown"):
             rules = (spec.get("behavior") or {}).get(side)
             if rules is not None:
@@ -117,6 +121,11 @@ class OldAutoscalerStrategy(AutoscalerStrategy):
 
     def row(self, obj: Obj) -> list[Any]:
         return super().row(to_v2(obj))
+
+
+def outlives_pods(spec: Obj) -> bool:
+    """Whether a metric speaks also while there are no pods."""
+    return any(metric.get("type") in ("Object", "External") for metric in spec.get("metrics") or [])
 
 
 def _reference(errors: Errors, reference: Obj, path: str) -> None:
@@ -194,6 +203,9 @@ def _rules(errors: Errors, rules: Obj, path: str) -> None:
     if window is not None and window > _MAX_WINDOW:
         detail = f"must be less than or equal to {_MAX_WINDOW}"
         errors.invalid(f"{path}.stabilizationWindowSeconds", window, detail)
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and quantity.milli(str(tolerance)) < 0:
+        errors.invalid(f"{path}.tolerance", str(tolerance), "must be greater than or equal to 0")
     choice = rules.get("selectPolicy")
     if choice is not None and choice not in SELECT_POLICIES:
         errors.unsupported(f"{path}.selectPolicy", choice, SELECT_POLICIES)

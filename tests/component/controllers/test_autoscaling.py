@@ -94,6 +94,61 @@ async def test_an_autoscaler_scales_by_cpu_and_says_so(world: World, deployment:
             await runner.cleanup()
 
 
+@pytest.mark.options(controllers=["*", "-horizontal-pod-autoscaler-controller"])
+async def test_what_an_autoscaler_emptied_it_fills_again(world: World, deployment: Any) -> None:
+    queued = {"value": "300"}
+
+    async def queue_length(request: web.Request) -> web.Response:
+        return web.json_response({"items": [{"metricName": "q", "timestamp": clock.timestamp(), **queued}]})
+
+    application = web.Application()
+    application.router.add_get("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q", queue_length)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    await world.create("deployments.apps", deployment(replicas=1))
+    options = Options(horizontal_pod_autoscaler_sync_period=0.2, horizontal_pod_autoscaler_downscale_stabilization=0.5)
+    context = Context(world.server.client(), options)
+    async with Client(f"http://127.0.0.1:{port}") as metrics:
+        controller = HorizontalPodAutoscalerController(context)
+        controller.metrics = MetricsClient(metrics)
+        tasks = [asyncio.create_task(context.informers.run()), asyncio.create_task(controller.run())]
+        external = {"metric": {"name": "q"}, "target": {"type": "Value", "averageValue": "100"}}
+        spec = {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "minReplicas": 0,
+            "maxReplicas": 10,
+            "metrics": [{"type": "External", "external": external}],
+        }
+
+        async def at(replicas: int, emptied: str, reason: str) -> bool:
+            found = (await world.get("horizontalpodautoscalers.autoscaling", "h")).get("status", {})
+            conditions = {c["type"]: (c["status"], c["reason"]) for c in found.get("conditions") or []}
+            target = await world.get("deployments.apps", "web")
+            return target["spec"]["replicas"] == replicas and conditions.get("ScaledToZero") == (emptied, reason)
+
+        try:
+            await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
+            await world.eventually(lambda: at(3, "False", "NotScaledToZero"))
+            queued["value"] = "0"
+            await world.eventually(lambda: at(0, "True", "ScaledToZero"))
+            queued["value"] = "200"
+            await world.eventually(lambda: at(2, "False", "NotScaledToZero"))
+            await world.patch("deployments.apps", "web", {"spec": {"replicas": 0}})
+
+            async def switched_off() -> bool:
+                found = (await world.get("horizontalpodautoscalers.autoscaling", "h")).get("status", {})
+                return any(c["reason"] == "ScalingDisabled" for c in found.get("conditions") or [])
+
+            await world.eventually(switched_off)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await runner.cleanup()
+
+
 NOT_FOUND = "the server could not find the requested resource"
 
 

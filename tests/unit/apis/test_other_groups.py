@@ -195,6 +195,24 @@ REFUSED = [
         ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"],
     ),
     (
+        "horizontalpodautoscalers.autoscaling",
+        {"spec": {**HPA, "minReplicas": 0}},
+        [
+            "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero "
+            "replicas"
+        ],
+    ),
+    (
+        "horizontalpodautoscalers.autoscaling",
+        {"spec": {**HPA, "behavior": {"scaleUp": {"tolerance": "-100m"}}}},
+        ['spec.behavior.scaleUp.tolerance: Invalid value: "-100m": must be greater than or equal to 0'],
+    ),
+    (
+        "horizontalpodautoscalers.autoscaling",
+        {"spec": {**HPA, "minReplicas": -1}},
+        ["spec.minReplicas: Invalid value: -1: must be greater than or equal to 0"],
+    ),
+    (
         "poddisruptionbudgets",
         {"spec": {"minAvailable": 1, "maxUnavailable": 1}},
         [
