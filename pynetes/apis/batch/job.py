@@ -26,6 +26,7 @@ UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 _MAX_RULES, _MAX_CODES, _MAX_PATTERNS, _MAX_PARALLEL_INDEXED = 20, 255, 20, 100_000
 _MAX_BACKOFF_PER_INDEX, _MAX_SUCCESS_RULES = 100_000, 20
+_MANY_COMPLETIONS, _FEW_AT_ONCE = 100_000, 10_000
 
 
 def default_job_spec(spec: Obj) -> None:
@@ -281,6 +282,21 @@ def _indexed(errors: Errors, spec: Obj, path: str) -> None:
         errors.invalid(f"{path}.maxFailedIndexes", limit, "must be less than or equal to completions")
     if limit is not None and limit > _MAX_BACKOFF_PER_INDEX:
         errors.invalid(f"{path}.maxFailedIndexes", limit, f"must be less than or equal to {_MAX_BACKOFF_PER_INDEX}")
+    if completions > _MANY_COMPLETIONS and spec.get("backoffLimitPerIndex") is not None:
+        _many_indexes(errors, parallelism, limit, path)
+
+
+def _many_indexes(errors: Errors, parallelism: int, limit: int | None, path: str) -> None:
+    """With so many indexes, those that failed can be listed only if they are few."""
+    if limit is None:
+        errors.required(f"{path}.maxFailedIndexes", f"must be specified when completions is above {_MANY_COMPLETIONS}")
+    for field, value in (("parallelism", parallelism), ("maxFailedIndexes", limit or 0)):
+        if value > _FEW_AT_ONCE:
+            detail = (
+                f"must be less than or equal to {_FEW_AT_ONCE} when completions are above {_MANY_COMPLETIONS} and "
+                "used with backoff limit per index"
+            )
+            errors.invalid(f"{path}.{field}", value, detail)
 
 
 def _failure_policy(errors: Errors, spec: Obj, path: str) -> None:

@@ -352,6 +352,22 @@ def test_a_jobs_template_may_change_once_it_was_stopped(create, update, status, 
     assert (changed.errors == []) is allowed
 
 
+def test_a_job_of_very_many_indexes_may_fail_few_of_them(create):
+    def errors(**spec):
+        many = {"completions": 200_000, "parallelism": 5, "completionMode": "Indexed", "backoffLimitPerIndex": 1}
+        return create("jobs", job(**many | spec)).errors
+
+    suffix = (
+        "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index"
+    )
+    assert errors() == ["spec.maxFailedIndexes: Required value: must be specified when completions is above 100000"]
+    assert errors(maxFailedIndexes=10_000) == []
+    assert errors(maxFailedIndexes=20_000, parallelism=20_000) == [
+        f"spec.parallelism: Invalid value: 20000: {suffix}",
+        f"spec.maxFailedIndexes: Invalid value: 20000: {suffix}",
+    ]
+
+
 def test_a_cron_jobs_failure_policy_is_defaulted(create):
     policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
     made = create("cronjobs", {"spec": {"schedule": "@daily", "jobTemplate": job(podFailurePolicy=policy)}})
