@@ -1,6 +1,7 @@
 """Token Secrets of the older kind: a Secret of type service-account-token is filled with a token that does not expire.
 
 The Secret names its account in an annotation; without that account, or with another of the same name, it is deleted.
+An account that lists a Secret which was deleted lists it no longer.
 """
 
 import base64
@@ -82,9 +83,14 @@ class ServiceAccountTokenController(Controller):
         self._root_ca = root_certificate(context)
         self.secrets = self.watch("secrets", self._secret_changed, field_selector=f"type={TYPE}")
         self.accounts = self.watch("serviceaccounts", self._account_changed)
+        self._deleted: dict[str, Obj] = {}  # Secrets that their accounts may still list
 
     def _secret_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        return (meta.key(new),) if new is not None else ()
+        if new is not None:
+            return (meta.key(new),)
+        assert old is not None
+        self._deleted[meta.key(old)] = old
+        return (meta.key(old),)
 
     def _account_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
         changed = new or old
@@ -97,6 +103,9 @@ class ServiceAccountTokenController(Controller):
         ]
 
     async def reconcile(self, key: str) -> None:
+        if key in self._deleted:
+            await self._strike(self._deleted[key])
+            self._deleted.pop(key, None)
         secret = self.secrets.get(key)
         if secret is None or self._signer is None or meta.is_deleting(secret):
             return
@@ -116,6 +125,17 @@ class ServiceAccountTokenController(Controller):
             await self.client.update(
                 "secrets", {**secret, "metadata": {**secret["metadata"], "annotations": annotations}, "data": data}
             )
+
+    async def _strike(self, secret: Obj) -> None:
+        """Take a Secret that is gone off its account's list; a conflict is tried again by the queue."""
+        name, namespace = meta.annotations(secret).get(ACCOUNT_NAME, ""), meta.namespace(secret)
+        account = await ignore_not_found(self.client.get("serviceaccounts", name, namespace)) if name else None
+        if account is None or meta.uid(account) != meta.annotations(secret).get(ACCOUNT_UID, meta.uid(account)):
+            return
+        listed = account.get("secrets") or []
+        kept = [reference for reference in listed if reference.get("name") != meta.name(secret)]
+        if kept != listed and await ignore_not_found(self.client.get("secrets", meta.name(secret), namespace)) is None:
+            await ignore_not_found(self.client.update("serviceaccounts", {**account, "secrets": kept}))
 
     def _filled(self, secret: Obj, account: Obj, signer: TokenSigner) -> dict[str, str]:
         data = dict(secret.get("data") or {})

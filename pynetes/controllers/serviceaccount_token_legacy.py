@@ -27,18 +27,21 @@ class LegacyTokenGenerator(Controller):
         self.accounts = self.watch("serviceaccounts", self._account_changed)
 
     def _account_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        return (meta.key(new),) if self._on and new is not None and not new.get("secrets") else ()
+        return (meta.key(new),) if self._on and new is not None else ()
 
     async def reconcile(self, key: str) -> None:
         account = self.accounts.get(key)
-        if account is None or account.get("secrets") or meta.is_deleting(account):
+        if account is None or meta.is_deleting(account):
             return
         namespace, name = meta.split_key(key)
         existing = await self.client.list("secrets", namespace, field_selector=f"type={TYPE}")
         mine = [s for s in existing.items if meta.annotations(s).get(ACCOUNT_UID) == meta.uid(account)]
+        listed = account.get("secrets") or []
+        if {meta.name(secret) for secret in mine} & {reference.get("name") for reference in listed}:
+            return
         secret = mine[0] if mine else await self._create(account, namespace, name)
-        listed = {**account, "secrets": [{"name": meta.name(secret)}]}
-        await ignore_not_found(self.client.update("serviceaccounts", listed))
+        with_it = {**account, "secrets": [*listed, {"name": meta.name(secret)}]}
+        await ignore_not_found(self.client.update("serviceaccounts", with_it))
 
     async def _create(self, account: Obj, namespace: str, name: str) -> Obj:
         draft = {

@@ -60,3 +60,34 @@ async def test_a_token_secret_is_filled_and_dies_with_its_account(world: World) 
     assert told["kubernetes.io/serviceaccount/secret.name"] == "t"
     await world.client.delete("serviceaccounts", "robot", "default")
     await world.eventually(lambda: world.gone("secrets", "t"))
+
+
+async def test_an_account_no_longer_lists_a_token_secret_that_was_deleted(world: World) -> None:
+    await world.create("serviceaccounts", {"metadata": {"name": "robot"}, "secrets": [{"name": "pull"}, {"name": "t"}]})
+    annotations = {"kubernetes.io/service-account.name": "robot"}
+    secret = {"metadata": {"name": "t", "annotations": annotations}, "type": "kubernetes.io/service-account-token"}
+    await world.create("secrets", secret)
+    await world.client.delete("secrets", "t", "default")
+
+    async def struck() -> bool:
+        return (await world.get("serviceaccounts", "robot"))["secrets"] == [{"name": "pull"}]
+
+    await world.eventually(struck)
+
+
+@pytest.mark.options(feature_gates=["LegacyServiceAccountTokenNoAutoGeneration=false"])
+async def test_an_account_without_a_token_of_its_own_is_given_one(world: World) -> None:
+    await world.create("serviceaccounts", {"metadata": {"name": "robot"}, "secrets": [{"name": "pull"}]})
+
+    async def listed() -> list[str]:
+        names = [secret["name"] for secret in (await world.get("serviceaccounts", "robot"))["secrets"]]
+        return names if len(names) == 2 else []
+
+    async def another() -> list[str]:
+        names = await listed()
+        return names if names and names != first else []
+
+    first = await world.eventually(listed)
+    assert first[0] == "pull" and first[1].startswith("robot-token-")
+    await world.client.delete("secrets", first[1], "default")
+    assert (await world.eventually(another))[0] == "pull"
