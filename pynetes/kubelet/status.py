@@ -273,6 +273,8 @@ def _details(facts: Facts, container: Obj, latest: Container | None) -> Obj:
 
 
 def _phase(facts: Facts, statuses: list[Obj]) -> str:
+    if facts.restarting and not facts.terminal:  # that nothing runs for a moment is no end
+        return facts.old.get("phase") or "Pending"
     pod, by_name = facts.pod, {status["name"]: status for status in statuses}
     init = [(c, by_name.get(c["name"])) for c in spec.init_containers(pod)]
     pending = failed = 0

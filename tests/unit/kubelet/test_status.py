@@ -155,6 +155,14 @@ def test_a_pod_is_over_only_when_nothing_of_it_runs() -> None:
     assert status(made, view(failed, container("exited", "side")), old={"phase": "Pending"})["phase"] == "Failed"
 
 
+def test_a_pod_whose_containers_all_start_anew_is_not_over() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    sidecar = {"name": "side", "image": "i", "restartPolicy": "Always", "restartPolicyRules": [rule]}
+    made = pod(restartPolicy="Never", initContainers=[sidecar])
+    seen = view(container("exited", "side", code=42), container("exited", code=137))
+    assert status(made, seen, old={"phase": "Running"}, restarting=True)["phase"] == "Running"
+
+
 def test_a_transition_time_moves_only_with_the_status() -> None:
     first = status(pod(), view(container()))
     for condition in first["conditions"]:
