@@ -1,11 +1,13 @@
 """Persistent volumes."""
 
+import copy
 from typing import Any, ClassVar
 
 from pynetes.apis import printing
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import mount_validation, resource_validation, scheduling_validation, volume_validation
 from pynetes.apis.core.pod_defaults import VOLUME, fill
+from pynetes.apis.core.pod_update import difference
 from pynetes.apis.core.volume_validation import SourceCheck, needs
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import Strategy
@@ -135,6 +137,13 @@ class PersistentVolumeStrategy(Strategy):
             errors.check(
                 "spec.storageClassName", spec["storageClassName"], names.dns1123_subdomain(spec["storageClassName"])
             )
+        attributes = spec.get("volumeAttributesClassName")
+        if attributes is not None:
+            path = "spec.volumeAttributesClassName"
+            if errors.present(path, attributes, "an empty string is disallowed"):
+                errors.check(path, attributes, names.dns1123_subdomain(attributes))
+            if spec.get("csi") is None:
+                errors.required("spec.csi", "has to be specified when using volumeAttributesClassName")
 
     def _source(self, errors: Errors, spec: Obj) -> None:
         given = [kind for kind in SOURCES if spec.get(kind) is not None]
@@ -156,11 +165,21 @@ class PersistentVolumeStrategy(Strategy):
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         after, before = printing.spec(new), printing.spec(old)
-        if any(after.get(kind) != before.get(kind) for kind in SOURCES):
-            errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
-        errors.unchanged("spec.volumeMode", after.get("volumeMode"), before.get("volumeMode"))
+        sources, old_sources = ({kind: copy.copy(spec.get(kind)) for kind in SOURCES} for spec in (after, before))
+        if sources["csi"] and old_sources["csi"] and old_sources["csi"].get("controllerExpandSecretRef") is None:
+            sources["csi"].pop("controllerExpandSecretRef", None)
+            old_sources["csi"].pop("controllerExpandSecretRef", None)
+        if sources != old_sources:
+            errors.forbidden(
+                "spec.persistentvolumesource",
+                f"spec.persistentvolumesource is immutable after creation\n{difference(old_sources, sources)}",
+            )
+        # Upstream names these two without their `spec`.
+        errors.unchanged("volumeMode", after.get("volumeMode"), before.get("volumeMode"))
         if before.get("nodeAffinity") is not None:
-            errors.unchanged("spec.nodeAffinity", after.get("nodeAffinity"), before["nodeAffinity"])
+            errors.unchanged("nodeAffinity", after.get("nodeAffinity"), before["nodeAffinity"])
+        if before.get("volumeAttributesClassName") is not None and after.get("volumeAttributesClassName") is None:
+            errors.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden")
 
     def warnings(self, obj: Obj) -> list[str]:
         found = class_annotation(obj)

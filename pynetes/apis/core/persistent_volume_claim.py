@@ -20,6 +20,14 @@ from pynetes.machinery import meta, names, quantity
 from pynetes.machinery.meta import Obj
 
 _CORE_SOURCES = ("PersistentVolumeClaim",)
+_OLD_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+_RESIZE_STATUSES = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizePending",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+)
 
 
 def default_claim_spec(spec: Obj) -> None:
@@ -86,10 +94,10 @@ class PersistentVolumeClaimStrategy(Strategy):
 
     def prepare_create_spec(self, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending"}
-        _both_sources(obj["spec"])
+        _data_sources(obj["spec"], {})
 
     def prepare_update_spec(self, new: Obj, old: Obj) -> None:
-        _both_sources(new["spec"])
+        _data_sources(new["spec"], printing.spec(old))
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         validate_claim_spec(errors, printing.spec(obj), "spec")
@@ -107,8 +115,9 @@ class PersistentVolumeClaimStrategy(Strategy):
         if bound and requested is not None:
             # A bound claim may grow, and may shrink back to anything above what it has.
             before.setdefault("resources", {}).setdefault("requests", {})["storage"] = requested
-        for each in (after, before):
-            each.pop("volumeAttributesClassName", None)
+        if bound:
+            for each in (after, before):
+                each.pop("volumeAttributesClassName", None)
         if not before.get("storageClassName") and after.get("storageClassName"):
             # A default class may be given to a claim that was made before there was one.
             if not bound and "storageClassName" not in printing.spec(old):
@@ -119,12 +128,33 @@ class PersistentVolumeClaimStrategy(Strategy):
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
                 f"claims\n{difference(before, after)}",
             )
-        elif bound and requested is not None and previous is not None:
-            held = (status.get("capacity") or {}).get("storage")
-            if quantity.compare(str(requested), str(previous)) < 0 and (
-                held is None or quantity.compare(str(requested), str(held)) <= 0
-            ):
+        if requested is not None and previous is not None and quantity.compare(str(requested), str(previous)) < 0:
+            held = (status.get("capacity") or {}).get("storage", "0")
+            if quantity.compare(str(requested), str(held)) <= 0:
                 errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+        attributes = printing.spec(new).get("volumeAttributesClassName")
+        if not attributes and status.get("currentVolumeAttributesClassName") is not None:
+            to = "nil" if attributes is None else "empty string"
+            if printing.spec(old).get("volumeAttributesClassName") != attributes:
+                errors.forbidden(
+                    "spec.volumeAttributesClassName",
+                    f"update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil",
+                )
+
+    def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
+        status = printing.status(new)
+        for resource, amount in (status.get("capacity") or {}).items():
+            _amount(errors, f"status.capacity[{resource}]", amount)
+        path = "status.allocatedResourceStatuses"
+        for resource, value in (status.get("allocatedResourceStatuses") or {}).items():
+            _resource(errors, path, resource)
+            if value not in _RESIZE_STATUSES:
+                # It is the resource that upstream names, not its status.
+                errors.unsupported(path, resource, _RESIZE_STATUSES)
+        path = "status.allocatedResources"
+        for resource, amount in (status.get("allocatedResources") or {}).items():
+            if _resource(errors, path, resource):
+                _amount(errors, f"{path}[{resource}]", amount)
 
     def warnings(self, obj: Obj) -> list[str]:
         found = class_annotation(obj)
@@ -154,12 +184,36 @@ class PersistentVolumeClaimStrategy(Strategy):
         return {"name": meta.name(obj)}
 
 
-def _both_sources(spec: Obj) -> None:
-    """`dataSource` and `dataSourceRef` mean the same; each fills the other when it is alone."""
+def _resource(errors: Errors, path: str, resource: str) -> bool:
+    """A resource that a claim can have: its storage, or what a storage vendor invents."""
+    messages = names.qualified_name(resource)
+    errors.check(path, resource, messages)
+    native = "/" not in resource or "kubernetes.io/" in resource
+    if not messages and native and resource != "storage":
+        errors.unsupported(path, resource, ["storage"])
+        return False
+    return not messages
+
+
+def _amount(errors: Errors, path: str, amount: Any) -> None:
+    if quantity.milli(str(amount)) < 0:
+        errors.invalid(path, amount, "must be a valid resource quantity")
+
+
+def _data_sources(spec: Obj, old: Obj) -> None:
+    """`dataSource` and `dataSourceRef` mean the same; each fills the other when it is alone.
+
+    `dataSource` alone may name only what it always could, and anything else is dropped without a word. References to
+    other namespaces are an alpha feature of upstream's: they are dropped too.
+    """
+    if (spec.get("dataSourceRef") or {}).get("namespace") and old.get("dataSourceRef") is None:
+        spec.pop("dataSourceRef")
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    used = old.get("dataSource") is not None or old.get("dataSourceRef") is not None
     if source is not None and reference is None:
-        spec["dataSourceRef"] = copy.deepcopy(source)
+        if not used and (source.get("apiGroup") or "", source.get("kind")) not in _OLD_SOURCES:
+            spec.pop("dataSource")
+        else:
+            spec["dataSourceRef"] = copy.deepcopy(source)
     elif reference is not None and source is None and not reference.get("namespace"):
-        group, kind = reference.get("apiGroup") or "", reference.get("kind")
-        if (group, kind) in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")):
-            spec["dataSource"] = copy.deepcopy(reference)
+        spec["dataSource"] = copy.deepcopy(reference)
