@@ -48,6 +48,7 @@ from pynetes.controllers.statefulset import StatefulSetController
 from pynetes.controllers.taint_eviction import TaintEvictionController
 from pynetes.controllers.ttl_after_finished import TTLAfterFinishedController
 from pynetes.controllers.volume_binder import VolumeBinder
+from pynetes.controllers.volume_expander import VolumeExpander
 from pynetes.machinery import logs, meta
 from pynetes.machinery.process import run_until_stopped, until
 
@@ -84,6 +85,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceCIDRController,
     NodeTTLController,
     VolumeBinder,
+    VolumeExpander,
     LocalVolumeProvisioner,
     EphemeralVolumeController,
     ClaimProtection,

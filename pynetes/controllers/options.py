@@ -112,7 +112,6 @@ ELSEWHERE = frozenset(
         "node-route-controller",
         "service-lb-controller",
         "persistentvolume-attach-detach-controller",
-        "persistentvolume-expander-controller",
     )
 )
 

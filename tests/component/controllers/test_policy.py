@@ -165,6 +165,23 @@ async def test_a_class_of_attributes_goes_when_no_claim_or_volume_names_it(world
     await world.eventually(lambda: gone("used"))
 
 
+async def test_a_claim_that_grows_waits_for_its_drivers_resizer_and_says_so(world: World) -> None:
+    grows = {"metadata": {"name": "grows"}, "provisioner": "example.com", "allowVolumeExpansion": True}
+    await world.client.create("storageclasses.storage.k8s.io", grows)
+    await world.client.create("persistentvolumes", volume("v", storageClassName="grows"))
+    await world.create("persistentvolumeclaims", claim("c", storageClassName="grows"))
+
+    async def bound() -> bool:
+        return (await world.get("persistentvolumeclaims", "c")).get("status", {}).get("phase") == "Bound"
+
+    await world.eventually(bound)
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    await world.patch("persistentvolumeclaims", "c", more)
+    assert await world.eventually(lambda: world.events("ExternalExpanding")) == [
+        "waiting for an external controller to expand this PVC"
+    ]
+
+
 async def test_a_volume_keeps_the_message_that_somebody_wrote_into_its_status(world: World) -> None:
     async def available(name: str) -> bool:
         return (await world.client.get("persistentvolumes", name))["status"]["phase"] == "Available"
