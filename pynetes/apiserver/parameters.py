@@ -6,6 +6,7 @@ Everything is checked here with upstream's texts, so that the verbs see only val
 import base64
 import binascii
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +17,7 @@ from pynetes.apiserver.request import LOOPBACK, Request
 from pynetes.machinery import clock, errors, json_syntax, scheme, selectors, wire
 from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
+from pynetes.storage.interface import Record
 
 META_GROUP = "meta.k8s.io"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
@@ -38,11 +40,20 @@ class ListOptions:
     bookmarks: bool = False
     send_initial_events: bool | None = None
     timeout: float | None = None
+    fields_of: Callable[[Record], Mapping[str, str]] | None = None
 
     @property
     def selects(self) -> bool:
         """Whether anything is left out by a selector."""
         return self.labels is not None or self.fields is not None
+
+    def matches(self, record: Record) -> bool:
+        """Whether a record is selected."""
+        if self.labels is not None and not self.labels.matches(record.labels):
+            return False
+        if self.fields is None:
+            return True
+        return self.fields.matches(record.fields if self.fields_of is None else self.fields_of(record))
 
 
 _NO_OPTIONS = ListOptions()
@@ -55,6 +66,7 @@ def list_options(request: Request, resource: Resource) -> ListOptions:
     options = ListOptions(
         labels=_label_selector(request.param("labelSelector")),
         fields=field_selector(request.param("fieldSelector"), resource),
+        fields_of=resource.fields_of,
         limit=max(_integer(request, "limit"), 0),
         token=request.param("continue"),
         resource_version=request.param("resourceVersion"),

@@ -128,6 +128,15 @@ class Resource:
         obj = wire.decode(record.value)
         return self.from_stored(obj) if self.converts else obj
 
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """What field selectors may ask of an object of this resource, as it is kept beside the stored value."""
+        return self.strategy.fields(obj)
+
+    @property
+    def fields_of(self) -> "Callable[[Record], Mapping[str, str]] | None":
+        """How to tell the fields of a record, where they are not simply those that are kept beside it."""
+        return None
+
     def ignored(self, subresource: str) -> FieldSet | None:
         """The fields that a write through an endpoint cannot own; None for the usual ones.
 

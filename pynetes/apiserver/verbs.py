@@ -113,7 +113,7 @@ def _position(registry: Registry, options: ListOptions, prefix: str) -> tuple[in
 def _by_name(registry: Registry, resource: Resource, namespace: str, name: str, options: ListOptions) -> Page:
     """A list selected by one name is a look-up."""
     record = registry.store.get(resource.key(namespace, name))
-    found = [record] if record is not None and matches(record, options) else []
+    found = [record] if record is not None and options.matches(record) else []
     return Page(found, registry.store.revision, 0, "")
 
 
@@ -124,23 +124,16 @@ def _filtered(
     page = registry.store.list(prefix, at=at, start_after=start_after)
     limit = options.limit
     if not limit:
-        found = [record for record in page.records if matches(record, options)]
+        found = [record for record in page.records if options.matches(record)]
         return Page(found, page.revision, 0, ""), "", None
     found = []
     for record in page.records:
-        if not matches(record, options):
+        if not options.matches(record):
             continue
         if len(found) == limit:
             return Page(found, page.revision, 1, found[-1].key), _token(prefix, found[-1].key, page.revision), None
         found.append(record)
     return Page(found, page.revision, 0, ""), "", None
-
-
-def matches(record: Record, options: ListOptions) -> bool:
-    """Whether a record is selected."""
-    return (options.labels is None or options.labels.matches(record.labels)) and (
-        options.fields is None or options.fields.matches(record.fields)
-    )
 
 
 def _token(prefix: str, key: str, revision: int) -> str:

@@ -131,7 +131,7 @@ class WatchStream:
         initial = wanted == 0 if options.send_initial_events is None else options.send_initial_events
         if initial:
             page = store.list(self._prefix)
-            self._initial = [record for record in page.records if self._matches(record)]
+            self._initial = [record for record in page.records if self._options.matches(record)]
             wanted = page.revision
         elif wanted == 0:
             wanted = store.revision
@@ -181,23 +181,20 @@ class WatchStream:
     def _line(self, event: Event) -> bytes:
         kind: EventType | None = event.type
         if self._options.selects:
-            now = event.type != "DELETED" and self._matches(event.record)
-            before = event.previous is not None and self._matches(event.previous)
+            now = event.type != "DELETED" and self._options.matches(event.record)
+            before = event.previous is not None and self._options.matches(event.previous)
             kind = _SHOWN[before, now]
         return self._framing.event(event, kind) if kind is not None else b""
-
-    def _matches(self, record: Record) -> bool:
-        options = self._options
-        return (options.labels is None or options.labels.matches(record.labels)) and (
-            options.fields is None or options.fields.matches(record.fields)
-        )
 
 
 def _where(options: ListOptions) -> tuple[str, str] | None:
     """One field value that every event of interest has, for the store's index: a kubelet's own pods."""
     if options.fields is None:
         return None
-    return next(((term.field, term.value) for term in options.fields.terms if term.operator == "="), None)
+    indexed = [term for term in options.fields.terms if term.operator == "="]
+    if options.fields_of is not None:
+        indexed = [term for term in indexed if term.field.startswith("metadata.")]
+    return next(((term.field, term.value) for term in indexed), None)
 
 
 async def _interrupt(watch: Watch, deadline: float, bookmarks: bool) -> None:

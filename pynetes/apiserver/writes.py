@@ -480,7 +480,7 @@ def draft(resource: Resource, obj: Obj) -> Draft:
     """An object as the store takes it: bytes around its revision, and what selectors ask for."""
     kept = resource.to_stored(obj)
     head, tail = wire.split(kept)
-    return Draft(head, tail, meta.labels(kept), resource.strategy.fields(obj))
+    return Draft(head, tail, meta.labels(kept), resource.fields(obj))
 
 
 async def _ready(resource: Resource, obj: Obj) -> Draft:

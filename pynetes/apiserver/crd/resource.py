@@ -6,7 +6,7 @@ pruning and defaulting by its schema, as upstream does on every read. Where a re
 no defaults, a schema that never changed) the stored bytes are served as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pynetes.apis.apiextensions import shape
@@ -15,6 +15,7 @@ from pynetes.apiserver.admission.webhook_client import WebhookClient
 from pynetes.apiserver.crd.conversion import WebhookConversion
 from pynetes.apiserver.registry import Resource
 from pynetes.machinery import meta, scheme, wire
+from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.openapi import CustomType
 from pynetes.machinery.resources import FULL, STATUS, ResourceType, Subresource
@@ -27,7 +28,7 @@ _EVERY_OBJECT: Obj = {"apiVersion": {"type": "string"}, "kind": {"type": "string
 class CustomResource(Resource):
     """A version of a definition, as the verbs see it."""
 
-    __slots__ = ("_conversion", "_versions")
+    __slots__ = ("_conversion", "_siblings", "_versions")
 
     def __init__(self, definition: Obj, version: Obj, conversion: WebhookConversion | None = None) -> None:
         rt = resource_type(definition, version)
@@ -42,6 +43,7 @@ class CustomResource(Resource):
         self.converts = several or changed or shape.has_defaults(strategy.schema)
         self.converts_elsewhere = conversion is not None and several
         self._conversion = conversion
+        self._siblings: list[CustomResource] = [self]
         self._versions = [f"{rt.group}/{each['name']}" for each in _versions(definition) if each.get("served")]
 
     async def learn(self, records: Iterable[Record], written: Obj | None = None) -> None:
@@ -54,6 +56,37 @@ class CustomResource(Resource):
             kept = self._conversion.converted(written, self.stored.api_version)
             for api_version in self._versions:
                 await self._conversion.learn([kept], api_version)
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """The selectable fields of every version, under that version's name: each has the object in its own form."""
+        selecting = [each for each in self._siblings if each._own_fields]
+        found = {name: value for name, value in self.strategy.fields(obj).items() if name.startswith("metadata.")}
+        for each in selecting:
+            shown = obj if each is self else each.from_stored(meta.deep_copy(self.to_stored(obj)))
+            found |= {each._kept_as(name): value for name, value in each.strategy.selectable(shown).items()}
+        return found
+
+    @property
+    def fields_of(self) -> Callable[[Record], Mapping[str, str]] | None:
+        """Those kept for this version; worked out where the record was written before they were selectable."""
+        return self._fields_of if self._own_fields else None
+
+    def _fields_of(self, record: Record) -> Mapping[str, str]:
+        own = {name: record.fields.get(self._kept_as(name)) for name in self._own_fields}
+        kept = {name: value for name, value in own.items() if value is not None}
+        if len(kept) == len(own):
+            return {**record.fields, **kept}
+        try:
+            return self.strategy.fields(self.decode(record))
+        except StatusError:  # nobody can say what the record would be in this version
+            return record.fields
+
+    @property
+    def _own_fields(self) -> list[str]:
+        return [name for name in self.supported_fields if not name.startswith("metadata.")]
+
+    def _kept_as(self, name: str) -> str:
+        return f"{self.rt.version}|{name}"
 
     def from_stored(self, obj: Obj) -> Obj:
         """A stored object as this version has it."""
@@ -96,9 +129,12 @@ def served(definition: Obj, client: WebhookClient) -> list[CustomResource]:
     """All versions of a definition that are served."""
     by_webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
     conversion = WebhookConversion(definition, client) if by_webhook else None
-    return [
+    made = [
         CustomResource(definition, version, conversion) for version in _versions(definition) if version.get("served")
     ]
+    for each in made:
+        each._siblings = made
+    return made
 
 
 def storage_type(definition: Obj) -> ResourceType:

@@ -78,6 +78,35 @@ def v1(kind: Kind, name: str = "a", **fields: Any) -> Obj:
     return kind.object(name) | {"hostPort": "example.com:80"} | fields
 
 
+async def test_each_version_selects_by_its_own_fields(http: Http, converter: Converter) -> None:
+    webhook = {"clientConfig": converter.config, "conversionReviewVersions": ["v1"]}
+    first = version("v1", schema=V1, selectableFields=[{"jsonPath": ".hostPort"}])
+    fields = [{"jsonPath": ".host"}, {"jsonPath": ".port"}]
+    second = version("v2", schema=V2, storage=False, selectableFields=fields)
+    kind = await Kind(http, first, second, conversion={"strategy": "Webhook", "webhook": webhook}).establish()
+
+    async def named(version: str, selector: str) -> list[str]:
+        found = (await http("GET", f"{kind.path(version=version)}?fieldSelector={selector}")).json["items"]
+        return [each["metadata"]["name"] for each in found]
+
+    revision = (await http("GET", kind.path())).json["metadata"]["resourceVersion"]
+    for name, host, port in (("a", "one", "80"), ("b", "one", "8080"), ("c", "two", "80")):
+        sent = kind.object(name, "v2") | {"host": host, "port": port}
+        assert (await http("POST", kind.path(version="v2"), sent)).status == 201
+    assert await named("v2", "host%3Done") == ["a", "b"]
+    assert await named("v2", "host%3Done,port%3D80") == ["a"]
+    assert await named("v1", "hostPort%3Done:8080") == ["b"]
+    await http("DELETE", f"{kind.path(version='v2')}?fieldSelector=host%3Done,port%3D80")
+    await http.patch(kind.path("b"), {"hostPort": "two:8080"})
+    for served, selector in (("v2", "host%3Done,port%3D8080"), ("v1", "hostPort%3Done:8080")):
+        query = f"watch=1&resourceVersion={revision}&fieldSelector={selector}"
+        lines = await http.watch(f"{kind.path(version=served)}?{query}", 2)
+        assert [(each["type"], each["object"]["metadata"]["name"]) for each in lines] == [
+            ("ADDED", "b"),
+            ("DELETED", "b"),
+        ]
+
+
 async def test_an_object_is_read_in_both_versions(http: Http, kind: Kind) -> None:
     assert (await http("POST", kind.path(), v1(kind))).json["hostPort"] == "example.com:80"
     found = (await http("GET", kind.path("a", "v2"))).json

@@ -301,6 +301,20 @@ async def test_fields_may_be_made_selectable(http: Http) -> None:
     assert (answer.status, answer.message) == (400, "field label not supported: spec.size")
 
 
+async def test_a_field_made_selectable_later_selects_what_was_there_before(http: Http) -> None:
+    kind = await Kind(http).establish()
+    await kind.create("a", color="blue")
+    await kind.create("b")
+    await kind.change(lambda spec: spec["versions"][0].update(selectableFields=[{"jsonPath": ".spec.color"}]))
+    blue = f"{kind.path()}?fieldSelector=spec.color%3Dblue"
+    found = await http("GET", blue)
+    assert [each["metadata"]["name"] for each in found.json["items"]] == ["a"]
+    revision = found.json["metadata"]["resourceVersion"]
+    await http.patch(kind.path("a"), {"spec": {"color": "red"}})
+    lines = await http.watch(f"{blue}&watch=1&resourceVersion={revision}", 1)
+    assert [(each["type"], each["object"]["metadata"]["name"]) for each in lines] == [("DELETED", "a")]
+
+
 # Versions.
 
 
