@@ -546,6 +546,7 @@ class PodWorker:
             restarting=self._restarting,
             applied=self.resizer.applied,
             allocated=self.resizer.allocated,
+            pod_level=(self.resizer.level, self.resizer.allocated_level),
         )
         self.status = make_status(facts)
         if not spec.is_static(self.pod):

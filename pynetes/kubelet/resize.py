@@ -141,6 +141,8 @@ class Resizer:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
         self._remembered: dict[str, Obj] = {}
+        self.level: Obj = launcher.pod["spec"].get("resources") or {}  # in force for the pod as a whole (KEP-5419)
+        self._accepted_level = self.level
         self.condition: tuple[str, str, str] | None = None  # type, reason and message while something is under way
         self.since = math.inf  # when it began to wait for room
         self.waiting = False  # it is to be tried again
@@ -179,11 +181,18 @@ class Resizer:
         resources = self.allocated(described)
         return described if resources == (described.get("resources") or {}) else {**described, "resources": resources}
 
+    @property
+    def allocated_level(self) -> Obj:
+        """The resources that the pod as a whole was promised."""
+        asked = self._launcher.pod["spec"].get("resources") or {}
+        return self._accepted_level if _changed(self._accepted_level, asked) else asked
+
     def allocated_pod(self) -> Obj:
         """The pod with the resources that it was promised."""
         pod = self._launcher.pod
-        held = {kind: [self.as_allocated(c) for c in pod["spec"].get(kind) or []] for kind in CONTAINERS}
-        return {**pod, "spec": {**pod["spec"], **{kind: listed for kind, listed in held.items() if listed}}}
+        held: Obj = {kind: [self.as_allocated(c) for c in pod["spec"].get(kind) or []] for kind in CONTAINERS}
+        held["resources"] = self.allocated_level
+        return {**pod, "spec": {**pod["spec"], **{field: value for field, value in held.items() if value}}}
 
     async def apply(self) -> tuple[bool, list[Stop]]:
         """Apply what can be applied; returns whether anything changed, and what must be restarted for it."""
@@ -191,7 +200,9 @@ class Resizer:
         pod, uid = launcher.pod, meta.uid(launcher.pod)
         self.waiting = False
         changes = wanted(pod, launcher.view, self._remembered)
-        if not changes:
+        level = pod["spec"].get("resources") or {}
+        relevelled = bool(_changed(self.level, level))
+        if not changes and not relevelled:
             self._settle()
             return False, []
         verdict, why = feasible(pod, node.neighbours(uid), node.allocatable())
@@ -203,6 +214,7 @@ class Resizer:
             return False, []
         held = self.allocated_pod()
         self._accepted |= {change.container.name: change.described.get("resources") or {} for change in changes}
+        self._accepted_level = level
         self.since = math.inf
         generation = pod["metadata"].get("generation", 0)
         if self.condition is None or self.condition[0] != "PodResizeInProgress" or self._begun != generation:
@@ -217,16 +229,24 @@ class Resizer:
         limits = resources.pod_limits(pod, pids if pids > 0 else None)
         # A child may never exceed its parent: growing, the pod's cgroup goes first, shrinking, it goes last.
         node.cgroups.create_pod(uid, resources.qos_class(pod), limits)
-        for change in changes:
+        for change in [*changes, *(self._inheriting(changes) if relevelled else [])]:
             if not change.restart:
                 await self._update(change)
         node.cgroups.create_pod(uid, resources.qos_class(pod), limits)
+        self.level = level
         self.condition = ("PodResizeInProgress", "", "")
         self._restarting = {change.container.name for change in changes if change.restart}
         self._settle()
         node.room_made()
         text = "Container {} resize requires restart"
         return True, [Stop(c.container, text.format(c.container.name)) for c in changes if c.restart]
+
+    def _inheriting(self, changes: list[Resize]) -> list[Resize]:
+        """The other containers: those without limits of their own may use what the pod may."""
+        changed, pod, view = {change.container.id for change in changes}, self._launcher.pod, self._launcher.view
+        described = {each["name"]: each for each in [*spec.containers(pod), *spec.init_containers(pod)]}
+        running = [each for each in view.running() if each.name in described and each.id not in changed]
+        return [Resize(described[each.name], each, restart=False) for each in running]
 
     def _put_off(self, verdict: str, why: str) -> None:
         pending = ("PodResizePending", verdict, why)
@@ -263,6 +283,7 @@ class Resizer:
             self._tell("Normal", "ResizeCompleted", "Pod resize completed")
         self.condition, self.since = None, math.inf
         self._accepted.clear()
+        self._accepted_level = self.level
 
     def _tell(self, type: str, reason: str, what: str, error: str = "") -> None:
         self._launcher.pod_event(type, reason, f"{what}: {summary(self._launcher.pod, error)}")

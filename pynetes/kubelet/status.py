@@ -48,6 +48,7 @@ class Facts:
     restarting: bool = False  # all containers are on their way to start anew
     applied: Callable[[Container], Obj | None] = lambda container: None  # the resources in force
     allocated: Callable[[Obj], Obj] = lambda described: described.get("resources") or {}  # the resources promised
+    pod_level: tuple[Obj | None, Obj | None] = (None, None)  # of the pod itself: resources in force, and promised
 
 
 def make_status(facts: Facts) -> Obj:
@@ -90,7 +91,7 @@ def make_status(facts: Facts) -> Obj:
     status["qosClass"] = qos_class(pod)
     status["startTime"] = facts.old.get("startTime") or clock.timestamp()
     status |= _addresses(facts)
-    return status | _pod_level(pod)
+    return status | _pod_level(pod, *facts.pod_level)
 
 
 def _still_runs(facts: Facts, phase: str) -> bool:
@@ -99,12 +100,13 @@ def _still_runs(facts: Facts, phase: str) -> bool:
     return over and bool(facts.view.running())
 
 
-def _pod_level(pod: Obj) -> Obj:
+def _pod_level(pod: Obj, applied: Obj | None = None, allocated: Obj | None = None) -> Obj:
     """The resources of the pod as a whole, for a pod that states some (KEP-2837)."""
     level = pod["spec"].get("resources") or {}
-    amounts = {kind: level[kind] for kind in ("limits", "requests") if level.get(kind)}
+    now, promised = (level if given is None else given for given in (applied, allocated))
+    amounts = {kind: now[kind] for kind in ("limits", "requests") if now.get(kind)}
     shown: Obj = {"resources": amounts} if amounts else {}
-    return shown | ({"allocatedResources": level["requests"]} if level.get("requests") else {})
+    return shown | ({"allocatedResources": promised["requests"]} if promised.get("requests") else {})
 
 
 def _rejected(facts: Facts, reason: str, message: str) -> Obj:

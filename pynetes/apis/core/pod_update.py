@@ -279,6 +279,7 @@ def resize(errors: Errors, new: Obj, old: Obj) -> None:
     after_class = qos_class(new.get("spec") or {})
     if before_class != after_class:
         errors.invalid("spec", before_class, "Pod QOS Class may not change as a result of resizing")
+    _amounts(errors, new["spec"].get("resources") or {}, old["spec"].get("resources") or {}, "spec.resources")
     for kind in ("containers", "initContainers"):
         listed, held = new["spec"].get(kind) or [], old["spec"].get(kind) or []
         if len(listed) != len(held):
@@ -298,6 +299,11 @@ def _resized(errors: Errors, after: Obj, before: Obj, path: str, kind: str) -> N
     if kind == "initContainers" and before.get("restartPolicy") != "Always":
         errors.forbidden(path, "resources for non-sidecar init containers are immutable")
         return
+    _amounts(errors, new, old, path)
+
+
+def _amounts(errors: Errors, new: Obj, old: Obj, path: str) -> None:
+    """CPU and memory may change; nothing may be taken away."""
     for side in ("limits", "requests"):
         now, then = new.get(side) or {}, old.get(side) or {}
         fixed = {

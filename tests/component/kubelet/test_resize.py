@@ -65,6 +65,29 @@ async def test_a_policy_may_ask_for_a_restart(node: Node) -> None:
     await node.delete("restarts")
 
 
+async def test_a_pod_is_resized_as_a_whole(node: Node) -> None:
+    before = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
+    await node.create(make_pod("whole", "sleep", "3600", resources=before))
+    pod = await node.wait("whole", is_ready)
+    assert pod["status"]["resources"] == before
+    after = {"requests": {"cpu": "60m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "128Mi"}}
+    patch = {"spec": {"resources": after}}
+    await node.client.patch("pods", "whole", patch, "default", type="strategic", subresource="resize")
+    pod = await node.wait("whole", lambda pod: pod["status"]["resources"] == after)
+    assert pod["status"]["allocatedResources"] == after["requests"]
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    reasons = [reason for reason, _ in await node.events("whole") if reason.startswith("Resize")]
+    assert reasons == ["ResizeStarted", "ResizeCompleted"]
+    cgroups = node.kubelet.context.cgroups
+    path = cgroups.pod_path(meta.uid(pod), "Burstable")
+    container_id = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    if not cgroups.v2:
+        for where in (path, f"{path}/{container_id}"):  # the container has no limits of its own
+            assert cgroups.file("cpu", where, "cpu.cfs_quota_us").read_text().strip() == "20000"
+            assert cgroups.file("memory", where, "memory.limit_in_bytes").read_text().strip() == str(128 << 20)
+    await node.delete("whole")
+
+
 async def test_memory_is_not_taken_away_while_it_is_used(node: Node) -> None:
     before = {"requests": {"memory": "32Mi"}, "limits": {"memory": "32Mi"}}
     await node.create(make_pod("shrinks", "sleep", "3600", container={"resources": before}))

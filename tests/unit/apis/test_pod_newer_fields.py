@@ -124,3 +124,20 @@ def test_a_resize_neither_renames_nor_reorders_nor_adds_containers(create, updat
     assert update("pods", stored, lambda p: p["spec"]["containers"].pop(), "resize").errors == [
         "spec.containers: Forbidden: containers may not be added or removed on resize"
     ]
+
+
+def test_a_resize_of_the_pod_itself_takes_nothing_away(create, update):
+    level = {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+    stored = create("pods", pod(resources=level)).obj
+
+    def lose(p):
+        del p["spec"]["resources"]["limits"]["memory"]
+
+    def grow(p):
+        p["spec"]["resources"]["limits"]["cpu"] = "3"
+
+    assert (
+        "spec.resources.limits: Forbidden: resource limits cannot be removed"
+        in update("pods", stored, lose, "resize").errors
+    )
+    assert update("pods", stored, grow, "resize").errors == []
