@@ -1,7 +1,8 @@
 """Events, as both groups write them.
 
 They are stored as core/v1 events; `versions` knows the other spelling (regarding, note, …). Events with an `eventTime`
-follow the newer, stricter rules; those of old clients only need a namespace that agrees with their object's.
+say who reports what; those of old clients only need a namespace that agrees with their object's. What comes by the
+newer group is judged strictly, and never changes but in its series.
 """
 
 from typing import Any, ClassVar
@@ -11,10 +12,15 @@ from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names
+from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
 _REFERENCE_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-_NEWER_IMMUTABLE = ("involvedObject", "reason", "action", "reportingComponent", "reportingInstance", "type", "related")
+_IMMUTABLE = (
+    *("involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime"),
+    *("action", "related", "reportingComponent", "reportingInstance"),
+)
+_LEAST_SERIES = 2
 _NOTE_LIMIT, _REASON_LIMIT, _ACTION_LIMIT, _CONTROLLER_LIMIT = 1024, 128, 128, 128
 
 EVENT_COLUMNS = (
@@ -38,21 +44,24 @@ class EventStrategy(Strategy):
     columns = EVENT_COLUMNS
     object_field: ClassVar[str] = "involvedObject"
     spelling: ClassVar[dict[str, str]] = {}
+    controller_field: ClassVar[str] = "reportingComponent"
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
-        involved = obj.get(self.object_field) or {}
-        space = involved.get("namespace") or ""
+        space = (obj.get(self.object_field) or {}).get("namespace") or ""
         own = meta.namespace(obj)
-        if (space and space != own) or (not space and own not in ("", "default")):
-            errors.invalid(f"{self.object_field}.namespace", space, "does not match event.namespace")
         if obj.get("eventTime"):
+            agrees = bool(space) or own in ("default", "kube-system")
             self._newer(errors, obj)
+        else:
+            agrees = space == own if space else own in ("", "default")
+        if not agrees:
+            errors.invalid("involvedObject.namespace", space, "does not match event.namespace")
 
     def _newer(self, errors: Errors, obj: Obj) -> None:
         controller = obj.get(self.spelling.get("reportingComponent", "reportingComponent")) or ""
         if not controller:
-            errors.required("reportingController")
-        errors.check("reportingController", controller, names.qualified_name(controller) if controller else [])
+            errors.required(self.controller_field)
+        errors.check(self.controller_field, controller, names.qualified_name(controller))
         if not obj.get("reportingInstance"):
             errors.required("reportingInstance")
         elif len(obj["reportingInstance"]) > _CONTROLLER_LIMIT:
@@ -63,18 +72,8 @@ class EventStrategy(Strategy):
             elif len(obj[field]) > limit:
                 errors.invalid(field, "", f"can have at most {limit} characters")
         note = obj.get(self.spelling.get("message", "message")) or ""
-        if len(note) > _NOTE_LIMIT:
-            errors.invalid(self.spelling.get("message", "message"), "", f"can have at most {_NOTE_LIMIT} characters")
-        if obj.get("type") not in ("Normal", "Warning"):
-            errors.invalid("type", "", f"has invalid value: {obj.get('type') or ''}")
-
-    def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
-        if not new.get("eventTime") or not old.get("eventTime"):
-            return
-        for field in _NEWER_IMMUTABLE:
-            named = self.spelling.get(field, field)
-            if new.get(named) != old.get(named):
-                errors.invalid(named, new.get(named), "field is immutable")
+        if len(note.encode()) > _NOTE_LIMIT:
+            errors.invalid("message", "", f"can have at most {_NOTE_LIMIT} characters")
 
     def row(self, obj: Obj) -> list[Any]:
         involved = obj.get(self.object_field) or {}
@@ -121,22 +120,46 @@ class EventStrategy(Strategy):
 
 
 class NewEventStrategy(EventStrategy):
-    """An events.k8s.io/v1 event: the same, with other names, and always by the newer rules."""
+    """An events.k8s.io/v1 event: the same with other names, and strictly judged. Errors use the names of the core."""
 
     object_field = "regarding"
     spelling: ClassVar[dict[str, str]] = {
         "involvedObject": "regarding",
         "reportingComponent": "reportingController",
         "message": "note",
+        "source": "deprecatedSource",
+        "firstTimestamp": "deprecatedFirstTimestamp",
+        "lastTimestamp": "deprecatedLastTimestamp",
+        "count": "deprecatedCount",
     }
+    controller_field = "reportingController"
 
-    def validate_spec(self, errors: Errors, obj: Obj) -> None:
-        super().validate_spec(errors, obj)
+    def validate(self, obj: Obj) -> list[FieldError]:
+        errors = Errors(super().validate(obj))
+        self._series(errors, obj)
         if not obj.get("eventTime"):
             errors.required("eventTime")
-            self._newer(errors, obj)
-        for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedCount", "deprecatedSource"):
-            if obj.get(field):
-                old_name = field.removeprefix("deprecated")
-                name = old_name[0].lower() + old_name[1:]
-                errors.invalid(name, "", "needs to be unset")
+        if obj.get("type") not in ("Normal", "Warning"):
+            errors.invalid("type", "", f"has invalid value: {obj.get('type') or ''}")
+        for field in ("firstTimestamp", "lastTimestamp", "count", "source"):
+            if obj.get(self.spelling[field]):
+                errors.invalid(field, "", "needs to be unset")
+        return errors
+
+    def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
+        if new.get("series") != old.get("series"):
+            self._series(errors, new)
+        for field in _IMMUTABLE:
+            named = self.spelling.get(field, field)
+            if (new.get(named) or None) != (old.get(named) or None):
+                path = self.controller_field if field == "reportingComponent" else field
+                errors.invalid(path, new.get(named), "field is immutable")
+
+    def _series(self, errors: Errors, obj: Obj) -> None:
+        series = obj.get("series")
+        if series is None:
+            return
+        if (series.get("count") or 0) < _LEAST_SERIES:
+            errors.invalid("series.count", "", f"should be at least {_LEAST_SERIES}")
+        if not series.get("lastObservedTime"):
+            errors.required("series.lastObservedTime")

@@ -347,13 +347,56 @@ def test_an_event_belongs_to_its_objects_namespace(create):
     assert create("events", {"involvedObject": {"namespace": "default"}}).errors == []
 
 
+NEW_EVENT = {
+    "metadata": {"name": "x", "namespace": "default"},
+    "eventTime": "2030-01-01T00:00:00.000000Z",
+    "reportingController": "example.com/c",
+    "reportingInstance": "i",
+    "action": "A",
+    "reason": "R",
+    "type": "Normal",
+    "regarding": {"namespace": "default", "kind": "Pod", "name": "p"},
+    "note": "n",
+}
+
+
 def test_an_event_of_the_new_group_says_more(create):
-    errors = create("events.events.k8s.io", {"regarding": {"namespace": "default"}}).errors
-    assert errors == [
+    assert create("events.events.k8s.io", NEW_EVENT).errors == []
+    assert create("events.events.k8s.io", {"regarding": {"namespace": "default"}}).errors == [
         "eventTime: Required value",
+        'type: Invalid value: "": has invalid value: ',
+    ]
+    given = {"eventTime": NEW_EVENT["eventTime"], "regarding": {}, "series": {"count": 1}, "deprecatedCount": 1}
+    assert create("events.events.k8s.io", given | {"type": "Normal", "note": "n" * 1025}).errors == [
         "reportingController: Required value",
+        'reportingController: Invalid value: "": name part must be non-empty',
+        "reportingController: Invalid value: \"\": name part must consist of alphanumeric characters, '-', '_' or '.', "
+        "and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
+        "used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
         "reportingInstance: Required value",
         "action: Required value",
         "reason: Required value",
-        'type: Invalid value: "": has invalid value: ',
+        'message: Invalid value: "": can have at most 1024 characters',
+        'series.count: Invalid value: "": should be at least 2',
+        "series.lastObservedTime: Required value",
+        'count: Invalid value: "": needs to be unset',
     ]
+
+
+def test_an_event_of_the_new_group_changes_in_its_series_only(update):
+    series = {"count": 2, "lastObservedTime": NEW_EVENT["eventTime"]}
+    assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(series=series)).errors == []
+    assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(note="m", action="B")).errors == [
+        'message: Invalid value: "m": field is immutable',
+        'action: Invalid value: "B": field is immutable',
+    ]
+
+
+def test_an_event_of_the_core_may_change(update):
+    event = {
+        field: value for field, value in NEW_EVENT.items() if field not in ("regarding", "note", "reportingController")
+    }
+    event |= {"involvedObject": NEW_EVENT["regarding"], "reportingComponent": "c", "message": "n"}
+    assert update("events", event, lambda event: event.update(message="m", reason="S", count=3)).errors == []
+    missing = update("events", event, lambda event: event.pop("reportingComponent")).errors
+    assert missing[0] == "reportingComponent: Required value"
