@@ -146,10 +146,12 @@ class AttributesClassProtection(_Protection):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.classes = self.watch(self.resource, own_key)
-        indexers = {"attributes class": attributes_classes_of}
-        self.claims = self.watch("persistentvolumeclaims", self._claim_changed, indexers=indexers)
-        indexers = {"attributes class": attributes_class_of_volume}
-        self.volumes = self.watch("persistentvolumes", self._volume_changed, indexers=indexers)
+        self.claims = self.watch(
+            "persistentvolumeclaims", self._claim_changed, indexers={"attributes class": attributes_classes_of}
+        )
+        self.volumes = self.watch(
+            "persistentvolumes", self._volume_changed, indexers={"attributes class": attributes_class_of_volume}
+        )
 
     def _claim_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
         """What a claim names no longer may now be free."""
