@@ -18,6 +18,7 @@ from pynetes.machinery import clock, errors, meta, wire
 from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 from pynetes.machinery.patches import apply
+from pynetes.machinery.resources import ResourceType
 from pynetes.storage.interface import (
     Draft,
     KeyExists,
@@ -51,14 +52,19 @@ class Deleted:
     gone: bool
 
 
+def told_group(rt: ResourceType) -> str:
+    """The group that errors name: events of both groups are one store upstream, and that is the core's."""
+    return "" if rt.group == "events.k8s.io" else rt.group
+
+
 def not_found(resource: Resource, name: str) -> StatusError:
     """The 404 for an object of this resource."""
-    return errors.not_found(resource.rt.group, resource.rt.plural, name)
+    return errors.not_found(told_group(resource.rt), resource.rt.plural, name)
 
 
 def invalid(resource: Resource, name: str, findings: list[errors.FieldError]) -> StatusError:
     """The 422 for an object of this resource."""
-    return errors.invalid(resource.rt.group, resource.rt.kind, name, findings)
+    return errors.invalid(told_group(resource.rt), resource.rt.kind, name, findings)
 
 
 # Old versions are written as the current one.
@@ -133,9 +139,9 @@ async def create(
         except KeyExists:
             name = named["metadata"]["name"]
             if not generated:
-                raise errors.already_exists(rt.group, rt.plural, name) from None
+                raise errors.already_exists(told_group(rt), rt.plural, name) from None
             if attempt + 1 == _NAME_ATTEMPTS:
-                raise errors.generate_name_conflict(rt.group, rt.plural, name) from None
+                raise errors.generate_name_conflict(told_group(rt), rt.plural, name) from None
     raise AssertionError("unreachable")
 
 
@@ -265,7 +271,7 @@ async def update(
             )
         except RevisionConflict:
             if not retry:
-                raise errors.conflict(resource.rt.group, resource.rt.plural, name) from None
+                raise errors.conflict(told_group(resource.rt), resource.rt.plural, name) from None
         except KeyNotFound:
             if not may_create:
                 raise not_found(resource, name) from None
@@ -336,7 +342,7 @@ def _check_no_uid(resource: Resource, namespace: str, name: str, obj: Obj, appli
         detail = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
     else:
         detail = _uid_detail(resource, namespace, name, uid, "")
-    raise errors.conflict(rt.group, rt.plural, name, detail)
+    raise errors.conflict(told_group(rt), rt.plural, name, detail)
 
 
 def _uid_detail(resource: Resource, namespace: str, name: str, wanted: str, found: str) -> str:
@@ -361,11 +367,11 @@ def _check_identity(resource: Resource, name: str, new: Obj, old: Obj) -> None:
         detail = f"strconv.ParseUint: parsing {errors.quote(version)}: invalid syntax"
         raise invalid(resource, name, [errors.invalid_value("metadata.resourceVersion", version, detail)])
     elif version != current:
-        raise errors.conflict(rt.group, rt.plural, name)
+        raise errors.conflict(told_group(rt), rt.plural, name)
     uid, known = metadata.get("uid"), old["metadata"].get("uid")
     if uid and uid != known:
         detail = _uid_detail(resource, meta.namespace(old), name, uid, known or "")
-        raise errors.conflict(rt.group, rt.plural, name, detail)
+        raise errors.conflict(told_group(rt), rt.plural, name, detail)
 
 
 def _prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> None:

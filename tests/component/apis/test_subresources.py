@@ -303,6 +303,11 @@ async def test_an_event_is_one_object_in_both_groups(api: Api) -> None:
     for base, field in ((path, "regarding.name"), (core, "involvedObject.name")):
         found = json.loads((await api.client.raw("GET", base, query={"fieldSelector": f"{field}=p"})).body)
         assert [each["metadata"]["name"] for each in found["items"]] == ["e"]
+    missing = await refused(api.client.raw("GET", f"{path}/none"))
+    assert missing.message == 'events "none" not found'
+    body = json.dumps({"metadata": {"name": "f"}, "regarding": reference}).encode()
+    invalid = await refused(api.client.raw("POST", path, body))
+    assert invalid.message.startswith('Event "f" is invalid: [eventTime: Required value, type: ')
 
 
 async def test_an_autoscaler_is_one_object_in_both_versions(api: Api) -> None:
