@@ -13,7 +13,7 @@ from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.status import update_status
 from pynetes.machinery import meta, quota, resources
 from pynetes.machinery.meta import Obj
-from pynetes.machinery.pod_totals import amounts
+from pynetes.machinery.pod_totals import Amounts, amounts
 from pynetes.machinery.resources import ResourceType
 
 QUOTAS = "resourcequotas"
@@ -74,7 +74,7 @@ class ResourceQuotaController(Controller):
                 names = entry["spec"].get("hard") or {}
                 if not any(quota.concerns(kind, name) for name in names):
                     continue
-                if old is not None and new is not None and quota.usage(kind, old) == quota.usage(kind, new):
+                if old is not None and new is not None and _counts(entry, kind, old) == _counts(entry, kind, new):
                     continue
                 self.queue.add_after(meta.key(entry), _SETTLE_SECONDS)
 
@@ -115,6 +115,11 @@ class ResourceQuotaController(Controller):
             return known
         found = await discover(self.client)
         return next((rt for rt in found.resources if rt.group_resource == kind), None)
+
+
+def _counts(entry: Obj, kind: str, obj: Obj) -> Amounts | None:
+    """What an object counts for in a quota; None if it is out of its scope."""
+    return quota.usage(kind, obj) if quota.matches_scopes(entry, kind, obj) else None
 
 
 def _same(old: Obj, new: Obj) -> bool:

@@ -107,9 +107,11 @@ def bind_claim(claim: Obj, volume: Obj) -> Obj:
 
 
 def bound_status(claim: Obj, volume: Obj) -> Obj:
-    """The status of a bound claim."""
+    """The status of a claim that is bound now."""
+    attributes_class = volume["spec"].get("volumeAttributesClassName")
     return {
         **claim.get("status", {}),
+        **({"currentVolumeAttributesClassName": attributes_class} if attributes_class else {}),
         "phase": "Bound",
         "accessModes": volume["spec"].get("accessModes") or [],
         "capacity": volume["spec"].get("capacity") or {},

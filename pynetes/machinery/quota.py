@@ -205,7 +205,9 @@ def _scope_holds(requirement: Obj, group_resource: str, obj: Obj) -> bool:
     spec = obj.get("spec") or {}
     scope = requirement["scopeName"]
     if group_resource == "persistentvolumeclaims":
-        return scope == "VolumeAttributesClass" and _in_set(requirement, spec.get("volumeAttributesClassName") or None)
+        return scope == "VolumeAttributesClass" and any(
+            _in_set(requirement, name) for name in _attributes_classes(obj) or (None,)
+        )
     if group_resource != "pods":
         return False
     match scope:
@@ -222,6 +224,17 @@ def _scope_holds(requirement: Obj, group_resource: str, obj: Obj) -> bool:
         case "CrossNamespacePodAffinity":
             return _crosses_namespaces(obj)
     return False
+
+
+def _attributes_classes(claim: Obj) -> set[str]:
+    """The classes that a claim asks for, has, or is on its way to: it counts for each."""
+    status = claim.get("status") or {}
+    named = (
+        (claim.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return {name for name in named if name}
 
 
 def scope_requirements(quota: Obj) -> list[Obj]:

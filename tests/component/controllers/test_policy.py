@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pynetes.machinery import meta
+from pynetes.machinery.errors import StatusError
 
 World = Any
 BUDGETS = "poddisruptionbudgets.policy"
@@ -92,6 +93,40 @@ def volume(name: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
 def claim(name: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
     wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **spec}
     return {"metadata": {"name": name}, "spec": {"storageClassName": "", **wanted}}
+
+
+async def test_a_claim_counts_for_every_attributes_class_it_has_or_wants(world: World) -> None:
+    for name in ("gold", "silver"):
+        made = {"metadata": {"name": name}, "driverName": "example.com", "parameters": {"a": "b"}}
+        await world.client.create("volumeattributesclasses.storage.k8s.io", made)
+        within = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": [name]}
+        spec = {"hard": {"persistentvolumeclaims": "1"}, "scopeSelector": {"matchExpressions": [within]}}
+        await world.create("resourcequotas", {"metadata": {"name": name}, "spec": spec})
+
+    async def used(**wanted: str) -> bool:
+        found = {name: (await world.get("resourcequotas", name)).get("status", {}).get("used") for name in wanted}
+        return found == {name: {"persistentvolumeclaims": count} for name, count in wanted.items()}
+
+    await world.eventually(lambda: used(gold="0", silver="0"))
+    csi = {"driver": "example.com", "volumeHandle": "h"}
+    await world.client.create(
+        "persistentvolumes", volume("v", hostPath=None, csi=csi, volumeAttributesClassName="gold")
+    )
+    await world.create("persistentvolumeclaims", claim("c", volumeAttributesClassName="gold"))
+
+    async def current() -> Any:
+        return (await world.get("persistentvolumeclaims", "c"))["status"].get("currentVolumeAttributesClassName")
+
+    assert await world.eventually(current) == "gold"
+    await world.client.patch(
+        "persistentvolumeclaims", "c", {"spec": {"volumeAttributesClassName": "silver"}}, "default"
+    )
+    await world.eventually(lambda: used(gold="1", silver="1"))
+    with pytest.raises(StatusError, match="exceeded quota: gold"):
+        await world.create("persistentvolumeclaims", claim("d", volumeAttributesClassName="gold"))
+    done = {"status": {"currentVolumeAttributesClassName": "silver"}}
+    await world.client.patch("persistentvolumeclaims", "c", done, "default", subresource="status")
+    await world.eventually(lambda: used(gold="0", silver="1"))
 
 
 async def test_a_claim_is_bound_to_the_smallest_volume_that_fits(world: World) -> None:
