@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pynetes.controllers import pods, revisions
 from pynetes.controllers import statefulset_pods as identity
@@ -45,7 +45,19 @@ class StatefulSetController(Controller):
         selects = owner_keys(self.sets, "StatefulSet", lambda o, pod: selector_of(o).matches(meta.labels(pod)))
         self.pods = self.watch("pods", selects, indexers=CONTROLLER_INDEX)
         self.revisions = self.watch(revisions.RESOURCE, indexers=CONTROLLER_INDEX)
-        self.claims = self.watch("persistentvolumeclaims")
+        self.claims = self.watch("persistentvolumeclaims", self._claim_gone)
+
+    def _claim_gone(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        """A pod that was not placed yet waits for a claim that was lost."""
+        if old is None or new is not None:
+            return ()
+        parent, index = identity.parent_and_ordinal(meta.name(old))
+        return [
+            meta.key(owner)
+            for owner in self.sets.list(meta.namespace(old))
+            for template in owner["spec"].get("volumeClaimTemplates") or []
+            if identity.claim_name(owner, template, index) == f"{parent}-{index}"
+        ]
 
     async def reconcile(self, key: str) -> None:
         owner = self.sets.get(key)
@@ -70,7 +82,8 @@ class StatefulSetController(Controller):
         try:
             for step in plan(owner, owned, names, now).steps:
                 await self._take(owner, step, current if step.revision == names.current else update)
-            await self._keep_claim_owners(owner, owned)
+            if not meta.is_deleting(owner):
+                await self._keep_claim_owners(owner, owned)
         except StatusError as error:
             failure = error
         collisions = owner.get("status", {}).get("collisionCount")
@@ -179,7 +192,6 @@ class StatefulSetController(Controller):
 
     async def _keep_claim_owners(self, owner: Obj, owned: Sequence[Obj]) -> None:
         """Let claims die with the set or with a pod scaled away, as persistentVolumeClaimRetentionPolicy says."""
-        policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
         start = identity.start_ordinal(owner)
         inside = range(start, start + replicas(owner))
         for pod in owned:
@@ -188,7 +200,7 @@ class StatefulSetController(Controller):
                 claim = self.claims.get(f"{meta.namespace(owner)}/{identity.claim_name(owner, template, index)}")
                 if claim is None or meta.is_deleting(claim):
                     continue
-                wanted = claim_owners(owner, pod, claim, policy, condemned=index not in inside)
+                wanted = claim_owners(owner, pod, claim, condemned=index not in inside)
                 if wanted != meta.owner_references(claim):
                     changed = {**claim, "metadata": {**claim["metadata"], "ownerReferences": wanted}}
                     await ignore_not_found(self.client.update("persistentvolumeclaims", changed))
@@ -202,14 +214,30 @@ class StatefulSetController(Controller):
             self.queue.add_after(key, min(waits))
 
 
-def claim_owners(owner: Obj, pod: Obj, claim: Obj, policy: Obj, *, condemned: bool) -> list[Obj]:
-    """The owner references that a claim should have: the set's, the condemned pod's, and those of others."""
+def claim_owners(owner: Obj, pod: Obj, claim: Obj, *, condemned: bool) -> list[Obj]:
+    """The owner references that a claim should have: the set's or the condemned pod's, and those of others.
+
+    A claim that somebody else controls, be it a former set or pod of that name, is left to them.
+    """
+    policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
     when_deleted = policy.get("whenDeleted", "Retain") == "Delete"
     when_scaled = policy.get("whenScaled", "Retain") == "Delete"
-    mine = {meta.uid(owner), meta.uid(pod)}
-    wanted = [ref for ref in meta.owner_references(claim) if ref["uid"] not in mine]
+    ours = {_identity_of(obj): meta.uid(obj) for obj in (owner, pod)}
+    found = meta.owner_references(claim)
+    others = [ref for ref in found if _named_by(ref) not in ours]
+    strange = any(ref["uid"] != ours[_named_by(ref)] for ref in found if _named_by(ref) in ours)
+    if strange or any(ref.get("controller") for ref in others):
+        return others
     if when_scaled and condemned:
-        return [*wanted, meta.owner_reference(pod, controller=False)]
+        return [*others, meta.owner_reference(pod)]
     if when_deleted:
-        return [*wanted, meta.owner_reference(owner, controller=True)]
-    return wanted
+        return [*others, meta.owner_reference(owner)]
+    return others
+
+
+def _identity_of(obj: Obj) -> tuple[str, str, str]:
+    return obj["apiVersion"], obj["kind"], meta.name(obj)
+
+
+def _named_by(reference: Obj) -> tuple[str, str, str]:
+    return reference["apiVersion"], reference["kind"], reference["name"]

@@ -193,6 +193,34 @@ async def scheduled(world: World, name: str = "agent") -> list[str]:
     return sorted(p["spec"].get("nodeName", "") for p in pods if not meta.is_deleting(p))
 
 
+async def test_claims_of_a_set_that_is_orphaned_or_anothers_stay(world: World) -> None:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    policy = {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    made = stateful(volumeClaimTemplates=[claim], persistentVolumeClaimRetentionPolicy=policy)
+    await world.create(STATEFUL, made)
+    await world.eventually(lambda: ready(world, "db", 3))
+    keeper = await world.create("configmaps", {"metadata": {"name": "keeper"}})
+    reference = {**meta.owner_reference(keeper), "apiVersion": "v1", "kind": "ConfigMap"}
+    await world.patch("persistentvolumeclaims", "data-db-2", {"metadata": {"ownerReferences": [reference]}})
+    await world.patch(STATEFUL, "db", {"spec": {"replicas": 1}})
+
+    async def one_left() -> bool:
+        return await world.names("persistentvolumeclaims") == ["data-db-0", "data-db-2"]
+
+    await world.eventually(one_left)
+    assert meta.owner_references(await world.get("persistentvolumeclaims", "data-db-2")) == [reference]
+    await world.client.delete(STATEFUL, "db", "default", propagation_policy="Orphan")
+    await world.eventually(lambda: world.gone(STATEFUL, "db"))
+
+    async def free() -> bool:
+        return not meta.owner_references(await world.get("persistentvolumeclaims", "data-db-0"))
+
+    await world.eventually(free)
+
+
 async def test_a_daemon_runs_on_every_node_also_on_later_ones(world: World) -> None:
     await world.add_node("node-2")
     await world.create(DAEMONS, daemons())

@@ -173,10 +173,23 @@ def test_names_tell_set_and_ordinal() -> None:
 
 
 def test_claims_belong_to_the_set_or_the_scaled_pod_as_the_policy_says() -> None:
-    claim = {"metadata": {"ownerReferences": [{"uid": "other"}]}}
-    both = {"whenDeleted": "Delete", "whenScaled": "Delete"}
-    uids = [r["uid"] for r in claim_owners(owner(), pod(5), claim, both, condemned=False)]
-    assert uids == ["other", "s"]
-    uids = [r["uid"] for r in claim_owners(owner(), pod(5), claim, both, condemned=True)]
-    assert uids == ["other", "db-5"]
-    assert claim_owners(owner(), pod(5), claim, {}, condemned=True) == [{"uid": "other"}]
+    both = owner(persistentVolumeClaimRetentionPolicy={"whenDeleted": "Delete", "whenScaled": "Delete"})
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other"}
+
+    def owners(of: Obj, *references: Obj, condemned: bool = False) -> list[str]:
+        claim = {"metadata": {"ownerReferences": [*references]}}
+        return [r["uid"] for r in claim_owners(of, pod(5), claim, condemned=condemned)]
+
+    assert owners(both, other) == ["other", "s"]
+    assert owners(both, other, condemned=True) == ["other", "db-5"]
+    assert owners(owner(), other, meta.owner_reference(both), condemned=True) == ["other"]
+
+
+def test_a_claim_that_another_controls_is_left_to_it() -> None:
+    deleted = owner(persistentVolumeClaimRetentionPolicy={"whenDeleted": "Delete"})
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other", "controller": True}
+    claim = {"metadata": {"ownerReferences": [other]}}
+    assert claim_owners(deleted, pod(5), claim, condemned=False) == [other]
+    former = {**meta.owner_reference(deleted), "uid": "former"}
+    claim = {"metadata": {"ownerReferences": [former]}}
+    assert claim_owners(deleted, pod(5), claim, condemned=False) == []
