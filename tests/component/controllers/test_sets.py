@@ -221,6 +221,25 @@ async def test_claims_of_a_set_that_is_orphaned_or_anothers_stay(world: World) -
     await world.eventually(free)
 
 
+async def test_a_claim_that_was_lost_before_its_pod_was_placed_is_made_again(world: World) -> None:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    made = stateful(replicas=1, volumeClaimTemplates=[claim])
+    made["spec"]["template"]["spec"]["schedulingGates"] = [{"name": "example.com/wait"}]
+    await world.create(STATEFUL, made)
+    await world.eventually(lambda: world.get("pods", "db-0"))
+    before = meta.uid(await world.get("persistentvolumeclaims", "data-db-0"))
+    await world.client.delete("persistentvolumeclaims", "data-db-0", "default")
+    await world.patch("persistentvolumeclaims", "data-db-0", {"metadata": {"finalizers": None}})
+
+    async def again() -> bool:
+        return meta.uid(await world.get("persistentvolumeclaims", "data-db-0")) != before
+
+    await world.eventually(again)
+
+
 async def test_a_daemon_runs_on_every_node_also_on_later_ones(world: World) -> None:
     await world.add_node("node-2")
     await world.create(DAEMONS, daemons())
