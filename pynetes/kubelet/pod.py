@@ -296,6 +296,7 @@ class PodWorker:
             self.finish("Failed", "DeadlineExceeded", text)
             return None
         await self._refresh_volumes()
+        owed = False  # a report that waits for what replaces the containers that were stopped
         while True:
             if self._restarting or must_restart_all(self.pod, self.view):
                 await self._restart_all()
@@ -305,10 +306,14 @@ class PodWorker:
                 return None
             progress, delay = await self._carry_out(plan)
             if not progress:
+                if owed:
+                    self.report()
                 return delay
             await self._take_exits()
             self.vitals.follow(self.status)
-            self.report()
+            owed = bool(plan.stop)
+            if not owed:
+                self.report()
 
     async def _take_exits(self) -> None:
         while self._exits:
@@ -578,7 +583,8 @@ class PodWorker:
             if self._exits:
                 await self._take_exits()
                 self.vitals.follow(self.status)
-                self.report()
+                if self.view.running():  # else it is over, which is told when all is known
+                    self.report()
             if any(task.done() for task in stopping):
                 break
         for task in stopping:
