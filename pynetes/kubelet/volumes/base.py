@@ -118,7 +118,7 @@ class FileVolume(Volume):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o777)
         if self.in_memory and not mounts.is_mount_point(self.directory):
-            mounts.mount("tmpfs", self.directory, "tmpfs", 0, "mode=0777")
+            mounts.mount("tmpfs", self.directory, "tmpfs", 0, "mode=1777")
         self._write(entries)
 
     async def refresh(self) -> None:

@@ -6,7 +6,7 @@ from pynetes.machinery import quantity
 
 
 class EmptyDirVolume(Volume):
-    """World-writable, owned by fsGroup if there is one."""
+    """World-writable, owned by fsGroup if there is one; in memory with the sticky bit of a fresh tmpfs, as upstream."""
 
     plugin = "kubernetes.io/empty-dir"
 
@@ -26,7 +26,7 @@ class EmptyDirVolume(Volume):
     def _file_system(self, medium: str) -> tuple[str, str, str, int, str]:
         directory = str(self.directory)
         if medium == "Memory":
-            return ("tmpfs", directory, "tmpfs", 0, f"mode=0777,size={self._size_in_memory()}")
+            return ("tmpfs", directory, "tmpfs", 0, f"mode=1777,size={self._size_in_memory()}")
         page = medium.removeprefix("HugePages").removeprefix("-").removesuffix("i")
         return ("nodev", directory, "hugetlbfs", 0, f"mode=0777,pagesize={page or '2M'}")
 

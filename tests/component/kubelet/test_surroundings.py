@@ -128,7 +128,7 @@ async def test_empty_directories_and_fs_group(node: Node) -> None:
     pod = mounted(pod, *({"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes))
     pod = await run(node, pod)
     assert await node.exec(pod, "stat", "-c", "%a %g", "/disk") == "2777 4321\n"
-    assert await node.exec(pod, "stat", "-c", "%a %g", "/memory") == "2777 4321\n"
+    assert await node.exec(pod, "stat", "-c", "%a %g", "/memory") == "3777 4321\n"
     assert "tmpfs" in await node.exec(pod, "sh", "-c", "mount | grep ' /memory '")
     assert "size=1024k" in await node.exec(pod, "sh", "-c", "mount | grep ' /memory '")
     assert "size=65536k" in await node.exec(pod, "sh", "-c", "mount | grep ' /unlimited '")
