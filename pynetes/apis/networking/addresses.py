@@ -92,9 +92,14 @@ class ServiceCIDRStrategy(Strategy):
             )
 
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
-        errors.unchanged(
-            "spec.cidrs", printing.spec(new).get("cidrs"), printing.spec(old).get("cidrs"), checks.IMMUTABLE
-        )
+        after, before = printing.spec(new).get("cidrs") or [], printing.spec(old).get("cidrs") or []
+        if len(after) != len(before) and (len(before), len(after)) != (1, 2):
+            errors.invalid("spec.cidrs", after, checks.IMMUTABLE)
+            return
+        # A second range of the other family may join the first; nothing else may change.
+        for index, (text, was) in enumerate(zip(after, before, strict=False)):
+            if text != was:
+                errors.invalid(f"spec.cidrs[{index}]", text, checks.IMMUTABLE)
 
     def row(self, obj: Obj) -> list[Any]:
         return [meta.name(obj), printing.joined(printing.spec(obj).get("cidrs") or []), printing.age(obj)]

@@ -4,17 +4,18 @@ from typing import Any, ClassVar
 
 from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
-from pynetes.apis.core.persistent_volume import RECLAIM_POLICIES
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
 from pynetes.machinery import meta, names, quantity
 from pynetes.machinery.meta import Obj
 
+RECLAIM_POLICIES = ("Delete", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 MAX_PARAMETERS, MAX_PARAMETERS_SIZE = 512, 256 * 1024
 FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
+MAX_NODE_ID, MAX_ATTACHED_METADATA, MAX_ERROR_MESSAGE = 256, 256 * 1024, 1024
 
 
 def is_default(obj: Obj, annotations: tuple[str, ...] = DEFAULT_CLASS) -> bool:
@@ -54,12 +55,19 @@ class StorageClassStrategy(Strategy):
             expressions = term.get("matchLabelExpressions") or []
             if not expressions:
                 errors.required(f"{path}.matchLabelExpressions")
+            keys: set[str] = set()
             for position, expression in enumerate(expressions):
                 where = f"{path}.matchLabelExpressions[{position}]"
-                key = expression.get("key", "")
-                errors.check(f"{where}.key", key, names.qualified_name(key))
-                if not expression.get("values"):
+                key, values = expression.get("key", ""), expression.get("values") or []
+                if not values:
                     errors.required(f"{where}.values")
+                for number, value in enumerate(values):
+                    if value in values[:number]:
+                        errors.duplicate(f"{where}.values[{number}]", value)
+                errors.check(f"{where}.key", key, names.qualified_name(key))
+                if key in keys:
+                    errors.duplicate(f"{where}.key", key)
+                keys.add(key)
             if term in seen:
                 errors.duplicate(f"{path}.matchLabelExpressions", "")
             seen.append(term)
@@ -214,11 +222,27 @@ class CSINodeStrategy(Strategy):
         for index, driver in enumerate(printing.spec(obj).get("drivers") or []):
             path, name = f"spec.drivers[{index}]", driver.get("name") or ""
             _driver(errors, name, f"{path}.name")
+            node = driver.get("nodeID") or ""
+            if errors.present(f"{path}.nodeID", node) and len(node) > MAX_NODE_ID:
+                errors.invalid(f"{path}.nodeID", node, f"must be {MAX_NODE_ID} characters or less")
+            errors.non_negative(f"{path}.allocatable.count", (driver.get("allocatable") or {}).get("count"))
             if name in seen:
                 errors.duplicate(f"{path}.name", name)
             seen.add(name)
-            errors.present(f"{path}.nodeID", driver.get("nodeID"))
-            errors.non_negative(f"{path}.allocatable.count", (driver.get("allocatable") or {}).get("count"))
+            keys = driver.get("topologyKeys") or []
+            for position, key in enumerate(keys):
+                if not key:
+                    errors.required(path)
+                if key in keys[:position]:
+                    errors.duplicate(path, key)
+                errors.check(path, keys, names.qualified_name(key))
+
+    def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
+        before = {driver.get("name"): driver for driver in printing.spec(old).get("drivers") or []}
+        for driver in printing.spec(new).get("drivers") or []:
+            same = before.get(driver.get("name"), driver)
+            if any((same.get(field) or None) != (driver.get(field) or None) for field in ("nodeID", "topologyKeys")):
+                errors.invalid("CSINodeDriver", driver, checks.IMMUTABLE)
 
     def row(self, obj: Obj) -> list[Any]:
         return [meta.name(obj), len(printing.spec(obj).get("drivers") or []), printing.age(obj)]
@@ -287,6 +311,15 @@ class VolumeAttachmentStrategy(Strategy):
     def validate_spec_update(self, errors: Errors, new: Obj, old: Obj) -> None:
         if printing.spec(new) != printing.spec(old):
             errors.invalid("spec", printing.spec(new), checks.IMMUTABLE)
+
+    def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
+        status = printing.status(new)
+        metadata = status.get("attachmentMetadata") or {}
+        if sum(len(key) + len(value) for key, value in metadata.items()) > MAX_ATTACHED_METADATA:
+            errors.too_long("status.attachmentMetadata", MAX_ATTACHED_METADATA)
+        for field in ("attachError", "detachError"):
+            if len((status.get(field) or {}).get("message") or "") > MAX_ERROR_MESSAGE:
+                errors.too_long(f"status.{field}.message", MAX_ERROR_MESSAGE)
 
     def row(self, obj: Obj) -> list[Any]:
         spec = printing.spec(obj)

@@ -265,6 +265,38 @@ REFUSED = [
         ['spec.cidrs[0]: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length'],
     ),
     ("controllerrevisions", {}, ["data: Required value: data is mandatory"]),
+    (
+        "storageclasses",
+        {**CLASS, "reclaimPolicy": "Recycle"},
+        ['reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"'],
+    ),
+    (
+        "storageclasses",
+        {
+            **CLASS,
+            "allowedTopologies": [
+                {"matchLabelExpressions": [{"key": "z", "values": ["a", "a"]}, {"key": "z", "values": []}]}
+            ],
+        },
+        [
+            'allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a"',
+            "allowedTopologies[0].matchLabelExpressions[1].values: Required value",
+            'allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "z"',
+        ],
+    ),
+    (
+        "csinodes",
+        {"spec": {"drivers": [{"name": "a", "nodeID": "", "topologyKeys": ["k", "k", ""]}]}},
+        [
+            "spec.drivers[0].nodeID: Required value",
+            'spec.drivers[0]: Duplicate value: "k"',
+            "spec.drivers[0]: Required value",
+            'spec.drivers[0]: Invalid value: ["k","k",""]: name part must be non-empty',
+            'spec.drivers[0]: Invalid value: ["k","k",""]: name part must consist of alphanumeric characters, '
+            "'-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  "
+            "or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+        ],
+    ),
 ]
 
 
@@ -276,6 +308,18 @@ def test_what_is_refused(create, resource, given, expected):
 
 
 FIXED = [
+    (
+        "csinodes",
+        {"spec": {"drivers": [{"name": "a", "nodeID": "i", "topologyKeys": None}]}},
+        lambda o: o["spec"]["drivers"][0].update(nodeID="j"),
+        'CSINodeDriver: Invalid value: {"name":"a","nodeID":"j","topologyKeys":null}: field is immutable',
+    ),
+    (
+        "servicecidrs",
+        {"spec": {"cidrs": ["10.0.0.0/24"]}},
+        lambda o: o["spec"].update(cidrs=["10.1.0.0/24", "fd00::/64"]),
+        'spec.cidrs[0]: Invalid value: "10.1.0.0/24": field is immutable',
+    ),
     ("rolebindings", {"roleRef": ROLE_REF}, lambda o: o["roleRef"].update(name="x"), "cannot change roleRef"),
     ("storageclasses", CLASS, lambda o: o.update(provisioner="x.y/z"), "updates to provisioner are forbidden."),
     ("priorityclasses", {"value": 1}, lambda o: o.update(value=2), "may not be changed in an update."),
@@ -306,3 +350,29 @@ FIXED = [
 def test_what_never_changes(create, update, resource, given, change, detail):
     (error,) = update(resource, create(resource, copy.deepcopy(given)).obj, change).errors
     assert error.endswith(detail)
+
+
+def test_a_service_range_may_gain_the_other_family(create, update):
+    stored = create("servicecidrs", {"spec": {"cidrs": ["10.0.0.0/24"]}}).obj
+    both = ["10.0.0.0/24", "fd00::/64"]
+    dual = update("servicecidrs", stored, lambda o: o["spec"].update(cidrs=both))
+    assert dual.errors == []
+    assert update("servicecidrs", dual.obj, lambda o: o["spec"].update(cidrs=both[:1])).errors == [
+        'spec.cidrs: Invalid value: ["10.0.0.0/24"]: field is immutable'
+    ]
+
+
+def test_how_many_volumes_a_driver_takes_may_change(create, update):
+    driver = {"name": "a", "nodeID": "i", "topologyKeys": None, "allocatable": {"count": 5}}
+    stored = create("csinodes", {"spec": {"drivers": [driver]}}).obj
+    fewer = {**driver, "allocatable": {"count": 4}}
+    assert update("csinodes", stored, lambda o: o["spec"].update(drivers=[fewer])).errors == []
+
+
+def test_what_went_wrong_with_an_attachment_is_told_in_short(create, update):
+    spec = {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
+    stored = create("volumeattachments", {"spec": spec}).obj
+    status = {"attached": False, "detachError": {"message": "a" * 1025}}
+    assert update("volumeattachments", stored, lambda o: o.update(status=status), "status").errors == [
+        "status.detachError.message: Too long: may not be more than 1024 bytes"
+    ]
