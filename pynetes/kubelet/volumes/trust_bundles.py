@@ -13,6 +13,7 @@ from pynetes.machinery import meta, selectors
 from pynetes.machinery.meta import Obj
 
 RESOURCE = "clustertrustbundles.certificates.k8s.io"
+_ONE = "clustertrustbundle.certificates.k8s.io"
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _LINE = 64
 
@@ -21,7 +22,7 @@ def chosen(source: Obj, bundles: Iterable[Obj]) -> list[Obj]:
     """The bundles that a source means; raises VolumeError if there is none."""
     if source.get("name"):
         found = [bundle for bundle in bundles if meta.name(bundle) == source["name"]]
-        missing = f'{RESOURCE} "{source["name"]}" not found'
+        missing = f'while getting ClusterTrustBundle: {_ONE} "{source["name"]}" not found'
     else:
         # No selector fits nothing, an empty one everything.
         selector = selectors.from_label_selector(source.get("labelSelector"))

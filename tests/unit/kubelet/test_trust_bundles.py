@@ -39,7 +39,10 @@ def test_a_source_names_one_or_selects_of_a_signer(source, names):
 @pytest.mark.parametrize(
     "source, text",
     [
-        ({"name": "nope"}, 'clustertrustbundles.certificates.k8s.io "nope" not found'),
+        (
+            {"name": "nope"},
+            'while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io "nope" not found',
+        ),
         ({"signerName": "e.org/s"}, "combination of signerName and labelSelector matched zero ClusterTrustBundles"),
     ],
 )
