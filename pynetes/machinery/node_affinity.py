@@ -24,6 +24,9 @@ def term_matches(term: Obj, node: Obj) -> bool:
     expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
     if not expressions and not fields:
         return False
-    on_labels = selectors.from_node_selector_requirements(expressions)
-    on_fields = selectors.from_node_selector_requirements(fields)
+    try:
+        on_labels = selectors.from_node_selector_requirements(expressions)
+        on_fields = selectors.from_node_selector_requirements(fields)
+    except ValueError:  # what makes no sense (Gt with a word) is not refused, and matches nothing either
+        return False
     return on_labels.matches(meta.labels(node)) and on_fields.matches({"metadata.name": meta.name(node)})

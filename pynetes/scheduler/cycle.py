@@ -77,9 +77,21 @@ class Scheduler:
                 except (StatusError, Unreachable) as error:
                     log.warning("%s: %s", waiting.info.key, error)
                     self.queue.retry(waiting)
+                except Exception as error:
+                    log.exception("%s", waiting.info.key)
+                    await self._give_up(waiting, error)
         finally:
             for task in self._bindings:
                 task.cancel()
+
+    async def _give_up(self, waiting: Waiting, error: Exception) -> None:
+        """One pod that no plugin can make sense of must not keep the others waiting."""
+        pod = waiting.info
+        if (assumed := self.assumed.get(pod.uid)) is not None:
+            self._forget(*assumed)
+        self.queue.retry(waiting)
+        with contextlib.suppress(StatusError, Unreachable):
+            await self._report(pod, "SchedulerError", str(error))
 
     async def _schedule(self, waiting: Waiting) -> None:
         pod = waiting.info

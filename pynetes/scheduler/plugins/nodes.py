@@ -1,5 +1,6 @@
 """Plugins that look at the node alone: its name, its taints, its labels, its images, whether it is cordoned."""
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,7 +73,7 @@ class TaintToleration(Plugin):
 
 
 def node_selector_term(term: Obj, nodes: Nodes) -> Mask:
-    """Which nodes one `nodeSelectorTerm` matches; an empty term matches none."""
+    """Which nodes one `nodeSelectorTerm` matches; an empty term matches none. ValueError if it makes no sense."""
     expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
     if not expressions and not fields:
         return np.zeros(len(nodes.names), dtype=bool)
@@ -97,7 +98,8 @@ def required_nodes(spec: Obj, nodes: Nodes) -> Mask | None:
     if required is not None:
         any_term = np.zeros(len(nodes.names), dtype=bool)
         for term in required.get("nodeSelectorTerms") or []:
-            any_term |= node_selector_term(term, nodes)
+            with contextlib.suppress(ValueError):  # a term that makes no sense matches nothing, as upstream has it
+                any_term |= node_selector_term(term, nodes)
         mask &= any_term
     return mask
 
@@ -151,8 +153,12 @@ class NodeAffinity(Plugin):
             return None
         total = np.zeros(len(rows), dtype=np.float64)
         for term in preferred:
-            if preference := term.get("preference"):
+            if not (preference := term.get("preference")):
+                continue
+            try:
                 total += term.get("weight", 0) * node_selector_term(preference, state.nodes)[rows]
+            except ValueError as error:
+                raise ValueError(f'running PreScore plugin "NodeAffinity": {error}') from None
         return normalized(total)
 
 

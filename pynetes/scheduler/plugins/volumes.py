@@ -5,6 +5,7 @@ first consumer is bound through the scheduler's choice: either to a volume that 
 naming the node on the claim (`volume.kubernetes.io/selected-node`) and waiting until the provisioner has bound it.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -106,7 +107,8 @@ def volume_nodes(volume: Obj, nodes: Nodes) -> Mask | None:
         return None
     mask = np.zeros(len(nodes.names), dtype=bool)
     for term in required:
-        mask |= node_selector_term(term, nodes)
+        with contextlib.suppress(ValueError):  # a term that makes no sense matches nothing
+            mask |= node_selector_term(term, nodes)
     return mask
 
 

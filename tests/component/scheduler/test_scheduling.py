@@ -158,3 +158,18 @@ async def test_who_preempts_leaves_alone_what_is_cleared_for_its_equals(world: W
 
 def _why(pod: Obj) -> str:
     return (meta.get_condition(pod, "PodScheduled") or {}).get("message", "")
+
+
+async def test_a_pod_that_makes_no_sense_does_not_keep_others_waiting(world: World) -> None:
+    for name in ("one", "two"):
+        await world.node(name)
+    preference = {"matchExpressions": [{"key": "n", "operator": "Gt", "values": ["few"]}]}
+    preferred = [{"weight": 1, "preference": preference}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    await world.pod("odd", affinity=affinity)
+    assert await world.refused("odd", "SchedulerError") == (
+        'running PreScore plugin "NodeAffinity": values[0]: Invalid value: "few": '
+        "for 'Gt', 'Lt' operators, the value must be an integer"
+    )
+    await world.pod("next")
+    assert await world.placed("next") in ("one", "two")

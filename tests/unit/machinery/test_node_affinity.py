@@ -28,6 +28,8 @@ def expression(key: str, operator: str, *values: str) -> Obj:
         (affinity(expression("zone", "NotIn", "a")), False),
         (affinity(expression("cores", "Gt", "4")), True),
         (affinity(expression("cores", "Lt", "4")), False),
+        (affinity(expression("cores", "Gt", "few")), False),
+        (affinity(expression("cores", "Gt", "few"), expression("zone", "Exists")), True),
         (affinity(expression("zone", "In", "b"), expression("cores", "Exists")), True),
         (affinity({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}), True),
         (affinity({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n2"]}]}), False),

@@ -86,6 +86,7 @@ def test_a_node_selector_wants_all_its_labels() -> None:
         ({"key": "n", "operator": "DoesNotExist"}, {"none"}),
         ({"key": "n", "operator": "Gt", "values": ["1"]}, {"two"}),
         ({"key": "n", "operator": "Lt", "values": ["2"]}, {"one"}),
+        ({"key": "n", "operator": "Gt", "values": ["x"]}, set()),
     ],
 )
 def test_node_affinity_operators(expression: dict[str, object], expected: set[str]) -> None:
