@@ -583,8 +583,8 @@ class PodWorker:
             if self._exits:
                 await self._take_exits()
                 self.vitals.follow(self.status)
-                if self.view.running():  # else it is over, which is told when all is known
-                    self.report()
+            if self.view.running():  # else it is over, which is told when all is known
+                self.report()
             if any(task.done() for task in stopping):
                 break
         for task in stopping:

@@ -6,7 +6,7 @@ import pytest
 
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
-from pynetes.testing.node import Node, make_pod
+from pynetes.testing.node import Node, is_ready, make_pod
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -39,3 +39,16 @@ async def test_a_container_that_its_probe_condemns_is_never_seen_as_ended(node: 
     ended = [report for report in seen if report[1] == "terminated"]
     assert ended and set(ended) == {("Failed", "terminated", True)}, seen
     assert seen[-len(ended) :] == ended
+
+
+async def test_readiness_is_still_asked_for_while_a_pod_ends(node: Node) -> None:
+    script = "trap 'rm /tmp/ready; sleep 30' TERM; touch /tmp/ready; while true; do sleep 0.2; done"
+    probe = {"exec": {"command": ["cat", "/tmp/ready"]}, "failureThreshold": 1, "periodSeconds": 1}
+    container = {"readinessProbe": probe}
+    pod = make_pod("ends", "sh", "-c", script, container=container, terminationGracePeriodSeconds=60)
+    await node.create(pod)
+    await node.wait("ends", is_ready)
+    await node.client.delete("pods", "ends", "default")
+    pod = await node.wait("ends", lambda pod: not is_ready(pod))
+    assert "running" in pod["status"]["containerStatuses"][0]["state"]
+    await node.delete("ends", grace=0)
