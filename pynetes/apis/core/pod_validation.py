@@ -16,7 +16,7 @@ from pynetes.apis.core import (
     security_validation,
     volume_validation,
 )
-from pynetes.machinery import names, pod_totals
+from pynetes.machinery import meta, names, pod_totals
 from pynetes.machinery.meta import Obj
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -24,6 +24,8 @@ DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
 MAX_HOST_NAME = 64  # the kernel's limit
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
+_MIRROR, _DELETION_COST = "kubernetes.io/config.mirror", "controller.kubernetes.io/pod-deletion-cost"
+_DECIMAL = re.compile(r"(0|-[0-9]+|[1-9][0-9]*)\Z")
 _SYSCTL = re.compile(
     r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
 )
@@ -31,6 +33,7 @@ _SYSCTL = re.compile(
 
 def pod(errors: Errors, obj: Obj) -> None:
     """The rules for a pod beyond its metadata's."""
+    _annotations(errors, meta.annotations(obj), obj.get("spec") or {}, "metadata.annotations")
     pod_spec(errors, obj.get("spec") or {}, "spec", is_pod=True)
 
 
@@ -48,9 +51,20 @@ def template(errors: Errors, value: Obj, path: str) -> None:
     head = value.get("metadata") or {}
     checks.labels(errors, head.get("labels"), f"{path}.labels")
     metadata.annotations(errors, head.get("annotations"), f"{path}.annotations")
+    _annotations(errors, head.get("annotations") or {}, value.get("spec") or {}, f"{path}.annotations")
     pod_spec(errors, value.get("spec") or {}, f"{path}.spec")
     if (value.get("spec") or {}).get("ephemeralContainers"):
         errors.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
+
+
+def _annotations(errors: Errors, values: dict[str, str], spec: Obj, path: str) -> None:
+    """Annotations that mean something in a pod."""
+    if _MIRROR in values and not spec.get("nodeName"):
+        detail = "must set spec.nodeName if mirror pod annotation is set"
+        errors.invalid(f"{path}[{_MIRROR}]", values[_MIRROR], detail)
+    cost = values.get(_DELETION_COST)
+    if cost is not None and not (_DECIMAL.match(cost) and -(2**31) <= int(cost) < 2**31):
+        errors.invalid(f"{path}[{_DELETION_COST}]", cost, "must be a 32bit integer")
 
 
 def pod_spec(errors: Errors, spec: Obj, path: str, *, is_pod: bool = False) -> None:

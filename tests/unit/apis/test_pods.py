@@ -591,3 +591,18 @@ def test_a_pods_own_resources_hold_those_of_its_containers(create):
         "must be greater than or equal to aggregate container requests of 600m",
         'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
     ]
+
+
+@pytest.mark.parametrize(("cost", "valid"), [("-5", True), ("0", True), ("abc", False), ("+1", False), ("01", False)])
+def test_what_a_pod_costs_is_a_number(create, cost, valid):
+    annotations = {"controller.kubernetes.io/pod-deletion-cost": cost}
+    errors = create("pods", pod() | {"metadata": {"name": "p", "annotations": annotations}}).errors
+    path = "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]"
+    assert errors == ([] if valid else [f'{path}: Invalid value: "{cost}": must be a 32bit integer'])
+
+
+def test_a_mirror_pod_says_its_node(create):
+    head = {"metadata": {"name": "p", "annotations": {"kubernetes.io/config.mirror": "x"}}}
+    (error,) = create("pods", pod() | head).errors
+    assert error.endswith('Invalid value: "x": must set spec.nodeName if mirror pod annotation is set')
+    assert create("pods", pod(nodeName="n") | head).errors == []
