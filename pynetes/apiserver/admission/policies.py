@@ -292,12 +292,12 @@ def _applied(attributes: Attributes, server: "ApiServer", wanted: Obj) -> Obj:
     live = meta.deep_copy(attributes.obj)
     owned = live["metadata"].pop("managedFields", None)
     head = {"apiVersion": live.get("apiVersion"), "kind": live.get("kind")}
-    resource = server.registry.resource(attributes.rt)
-    if resource.definition is None:
+    schema = server.registry.resource(attributes.rt).schema
+    if schema is None:
         raise cel.CelError("apply configurations need a kind with a schema")
     try:
         config = {**wanted, **head, "metadata": wanted.get("metadata") or {}}
-        applied = server_side_apply(live, config, "admission-policy", True, resource.definition, clock.timestamp())
+        applied = server_side_apply(live, config, "admission-policy", True, schema, clock.timestamp())
     except StatusError as error:
         raise cel.CelError(error.message) from None
     applied["metadata"].pop("managedFields", None)

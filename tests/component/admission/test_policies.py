@@ -180,6 +180,39 @@ async def test_a_mutating_policy_applies_configurations_and_patches(admin: Rest,
     assert "labels" not in plain["metadata"]
 
 
+async def test_a_configuration_is_applied_to_a_custom_resource_by_its_schema(
+    admin: Rest, install: Any, namespace: str
+) -> None:
+    text = {"type": "string"}
+    entry = {"type": "object", "required": ["k"], "properties": {"k": text, "v": text}}
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    properties = {"color": text | {"default": "red"}, "entries": {"type": "array", "items": entry, **keyed}}
+    spec = {"type": "object", "properties": properties}
+    version = {"name": "v1", "served": True, "storage": True}
+    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    names = {"plural": "things", "kind": "Thing"}
+    group = f"{namespace}.example.com"
+    definition = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await admin.make(definitions, {"metadata": {"name": f"things.{group}"}, "spec": definition})
+    path = f"/apis/{group}/v1/namespaces/{namespace}/things"
+    for _ in range(200):
+        if (await admin("GET", path)).status == 200:
+            break
+        await asyncio.sleep(0.01)
+    expression = (
+        "Object{metadata: Object.metadata{labels: {'was': object.spec.color}}, "
+        "spec: Object.spec{color: 'blue', entries: [Object.spec.entries{k: 'b', v: '2'}]}}"
+    )
+    apply = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+    constraints = rules("things", group, operations=["CREATE"])
+    await install("mutating", matchConstraints=constraints, mutations=[apply], reinvocationPolicy="Never")
+    head = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    made = await admin.make(path, head | {"spec": {"entries": [{"k": "a", "v": "1"}]}})
+    assert made["spec"] == {"color": "blue", "entries": [{"k": "a", "v": "1"}, {"k": "b", "v": "2"}]}
+    assert made["metadata"]["labels"] == {"was": "red"}
+
+
 async def test_a_patch_of_a_mutating_policy_is_made_wholly_or_not_at_all(
     admin: Rest, install: Any, namespace: str
 ) -> None:
