@@ -1,8 +1,10 @@
 """Validation of volumes in pods, and of the sources that persistent volumes share with them."""
 
+import re
 from collections.abc import Callable
 
 from pynetes.apis import checks, metadata
+from pynetes.apis.certificates.signer import signer_name
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import container_validation, environment_validation, mount_validation
 from pynetes.machinery import names, quantity
@@ -11,6 +13,12 @@ from pynetes.machinery.meta import Obj
 HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 MODE_DETAIL = "must be a number between 0 and 0777 (octal), both inclusive"
 TOKEN_MIN_SECONDS, TOKEN_MAX_SECONDS = 600, 1 << 32
+
+_ISCSI_NAMES = {
+    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.[A-Za-z0-9.-]+:[^,;*&$|\s]+$"),
+    "eui": re.compile(r"eui.[A-Za-z0-9]{16}$"),
+    "naa": re.compile(r"naa.[A-Za-z0-9]{32}$"),
+}
 
 SourceCheck = Callable[[Errors, Obj, str], None]
 
@@ -133,31 +141,26 @@ def _downward_api(errors: Errors, source: Obj, path: str) -> None:
 
 def _projected(errors: Errors, source: Obj, path: str) -> None:
     _mode(errors, source.get("defaultMode"), f"{path}.defaultMode")
-    paths: dict[str, str] = {}
+    taken: set[str] = set()
     for index, each in enumerate(source.get("sources") or []):
         where = f"{path}.sources[{index}]"
         given = [kind for kind in PROJECTIONS if each.get(kind) is not None]
-        for _ in given[1:]:
-            errors.forbidden(where, "may not specify more than 1 volume type per source")
-        if not given:
-            errors.required(where, f"must specify one of {', '.join(PROJECTIONS)}")
-            continue
-        kind = given[0]
-        _projection(errors, kind, each[kind], f"{where}.{kind}")
-        for target in _targets(kind, each[kind]):
-            if target in paths:
-                errors.invalid(
-                    f"{where}.{kind}",
-                    paths[target],
-                    f"conflicting duplicate paths: {target}",
-                )
-            paths[target] = each[kind].get("name", "")
+        for kind in given:
+            _projection(errors, kind, each[kind], where, path)
+            for target in _targets(kind, each[kind]):
+                if target in taken:
+                    named = each[kind].get("name", "") if kind in ("secret", "configMap") else target
+                    errors.invalid(path, named, "conflicting duplicate paths")
+                taken.add(target)
+        if len(given) > 1:
+            errors.forbidden(where, "may not specify more than 1 volume type")
 
 
 PROJECTIONS = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
 
 
-def _projection(errors: Errors, kind: str, source: Obj, path: str) -> None:
+def _projection(errors: Errors, kind: str, source: Obj, where: str, volume: str) -> None:
+    path = f"{where}.{kind}"
     if kind in ("secret", "configMap"):
         errors.present(f"{path}.name", source.get("name"))
         _items(errors, source.get("items"), path)
@@ -169,23 +172,38 @@ def _projection(errors: Errors, kind: str, source: Obj, path: str) -> None:
             errors.invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
         if seconds > TOKEN_MAX_SECONDS:
             errors.invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-        if errors.present(f"{path}.path", source.get("path")):
-            local_non_reserved_path(errors, source["path"], f"{path}.path")
+        # Upstream places the token's path in the volume, not in the source.
+        if errors.present(f"{volume}.path", source.get("path")):
+            local_non_reserved_path(errors, source["path"], f"{volume}.path")
     elif kind == "clusterTrustBundle":
-        if source.get("name") is None and source.get("signerName") is None:
-            errors.required(path, "either name or signerName must be specified")
-        elif source.get("name") is not None and source.get("signerName") is not None:
-            errors.invalid(path, source, "only one of name and signerName may be used")
-        if errors.present(f"{path}.path", source.get("path")):
-            local_non_reserved_path(errors, source["path"], f"{path}.path")
+        _trust_bundle(errors, source, f"{where}.clusterTrustBundlePEM")
     else:
         errors.present(f"{path}.signerName", source.get("signerName"))
         errors.present(f"{path}.keyType", source.get("keyType"))
 
 
+def _trust_bundle(errors: Errors, source: Obj, path: str) -> None:
+    """Trust anchors by the bundle's name, or by signer and labels; upstream's paths have the name of an older field."""
+    name, signer, selector = (source.get(field) for field in ("name", "signerName", "labelSelector"))
+    if name is not None and signer is not None:
+        errors.invalid(path, source, "only one of name and signerName may be used")
+    elif name is not None:
+        errors.present(f"{path}.name", name, "must be a valid object name")
+        if selector is not None:
+            errors.invalid(f"{path}.labelSelector", selector, "labelSelector must be unset if name is specified")
+    elif signer is not None:
+        errors.present(f"{path}.signerName", signer, "must be a valid signer name")
+        signer_name(errors, signer, f"{path}.signerName")
+        checks.label_selector(errors, selector, f"{path}.labelSelector")
+    else:
+        errors.required(path, "either name or signerName must be specified")
+    if errors.present(f"{path}.path", source.get("path")):
+        local_non_reserved_path(errors, source["path"], f"{path}.path")
+
+
 def _targets(kind: str, source: Obj) -> list[str]:
     listed = [item.get("path", "") for item in source.get("items") or []]
-    if kind in ("serviceAccountToken", "clusterTrustBundle"):
+    if kind == "clusterTrustBundle":
         listed.append(source.get("path", ""))
     return [target for target in listed if target]
 
@@ -203,8 +221,13 @@ def nfs(errors: Errors, source: Obj, path: str) -> None:
 
 def iscsi(errors: Errors, source: Obj, path: str) -> None:
     """An iSCSI LUN."""
-    for field in ("targetPortal", "iqn"):
-        errors.present(f"{path}.{field}", source.get(field))
+    errors.present(f"{path}.targetPortal", source.get("targetPortal"))
+    name = source.get("iqn") or ""
+    if errors.present(f"{path}.iqn", name):
+        if not name.startswith(("iqn", "eui", "naa")):
+            errors.invalid(f"{path}.iqn", name, "must be valid format starting with iqn, eui, or naa")
+        elif not _ISCSI_NAMES[name[:3]].match(name):
+            errors.invalid(f"{path}.iqn", name, "must be valid format")
     if not 0 <= source.get("lun", 0) <= 255:
         errors.invalid(f"{path}.lun", source["lun"], "must be between 0 and 255, inclusive")
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
