@@ -1,8 +1,9 @@
-"""ConfigMaps, Secrets and services: the objects that pods on this node refer to.
+"""ConfigMaps, Secrets and claims: the objects that pods on this node refer to.
 
 The node may read only what its pods name, one object at a time (the Node authorizer sees to that), so each object in
 use has a watch of its own, shared by all pods that use it and dropped with the last. A change is told to every pod
-that uses the object; nobody polls. Objects marked immutable are read once and not watched.
+that uses the object; nobody polls. Objects marked immutable are read once and not watched. Claims a node may only get:
+they are read whenever they are asked for.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pynetes.machinery.errors import StatusError
 from pynetes.machinery.meta import Obj
 
 SYNC_TIMEOUT = 10.0
+WATCHED = ("configmaps", "secrets")
 
 Key = tuple[str, str, str]  # plural, namespace, name
 
@@ -45,8 +47,9 @@ class ObjectSource:
         self._watched: dict[Key, _Watched] = {}
 
     async def get(self, plural: str, namespace: str, name: str, user: str) -> Obj:
-        """The object, watched for the pod `user` from now on; raises MissingObject."""
-        kind = plural.removesuffix("s").lower()
+        """The object, watched for the pod `user` from now on if it may be; raises MissingObject."""
+        if plural not in WATCHED:
+            return await self._read(plural, namespace, name)
         key = (plural, namespace, name)
         watched = self._watched.get(key)
         if watched is None or (watched.task is None and user not in watched.users):
@@ -55,17 +58,19 @@ class ObjectSource:
         if watched.informer.has_synced:
             cached = watched.informer.get(f"{namespace}/{name}")
             if cached is None:
-                raise MissingObject(kind, name)
+                raise MissingObject(_kind(plural), name)
             return cached
+        return await self._read(plural, namespace, name)
+
+    async def _read(self, plural: str, namespace: str, name: str) -> Obj:
         try:
-            fresh = await self._client.get(plural, name, namespace)
+            return await self._client.get(plural, name, namespace)
         except StatusError as error:
             if error.code == 404:
-                raise MissingObject(kind, name) from None
-            raise MissingObject(kind, name, error.message, absent=False) from None
+                raise MissingObject(_kind(plural), name) from None
+            raise MissingObject(_kind(plural), name, error.message, absent=False) from None
         except Unreachable as error:
-            raise MissingObject(kind, name, str(error), absent=False) from None
-        return fresh
+            raise MissingObject(_kind(plural), name, str(error), absent=False) from None
 
     def _watch(self, key: Key, users: set[str]) -> _Watched:
         plural, namespace, name = key
@@ -100,3 +105,7 @@ class ObjectSource:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             await clock.wait_for(asyncio.gather(*tasks, return_exceptions=True), SYNC_TIMEOUT)
+
+
+def _kind(plural: str) -> str:
+    return plural.removesuffix("s").lower()
