@@ -232,7 +232,7 @@ async def grpc_health(host: str, port: int, service: str, timeout: float) -> Out
         call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             await clock.wait_for(channel.channel_ready(), timeout)
-            reply: bytes = await call(request, timeout=timeout)
+            reply: bytes | None = await call(request, timeout=timeout)
         except TimeoutError:
             within = clock.format_duration(timeout)
             text = f'timeout: failed to connect service "{where}" within {within}: context deadline exceeded'
@@ -246,6 +246,11 @@ async def grpc_health(host: str, port: int, service: str, timeout: float) -> Out
                 return Outcome("failure", f"timeout: health rpc did not complete within {within}")
             refused = CriError(error.code().name, error.details() or "")
             return Outcome("failure", f"error: health rpc probe failed: {refused}")
+    if reply is None:  # the server ended the call well, but said nothing
+        nothing = CriError(
+            "INTERNAL", "cardinality violation: received no response message from non-server-streaming RPC"
+        )
+        return Outcome("failure", f"error: health rpc probe failed: {nothing}")
     status = reply[1] if len(reply) > 1 and reply[0] == 0x08 else 0
     if status == _SERVING:
         return Outcome("success", "service healthy")
