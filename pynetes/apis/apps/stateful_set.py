@@ -10,7 +10,8 @@ from pynetes.apis.core.persistent_volume_claim import default_claim_spec
 from pynetes.apis.core.pod_defaults import fill
 from pynetes.apis.printing import column, wide
 from pynetes.apis.strategy import ScaleSpec
-from pynetes.machinery import meta
+from pynetes.machinery import meta, names
+from pynetes.machinery.errors import FieldError
 from pynetes.machinery.meta import Obj
 
 POLICIES = ("OrderedReady", "Parallel")
@@ -29,6 +30,8 @@ MUTABLE = (
 class StatefulSetStrategy(workload.WorkloadStrategy):
     """A stateful set."""
 
+    # Its pods are hosts named after it.
+    name_check = staticmethod(names.dns1123_label)
     initial_status: ClassVar[Obj] = {"replicas": 0, "availableReplicas": 0}
     scale = ScaleSpec()
     columns = (
@@ -58,6 +61,13 @@ class StatefulSetStrategy(workload.WorkloadStrategy):
             default_claim_spec(claim.setdefault("spec", {}))
             claim.setdefault("status", {})["phase"] = "Pending"
         pod_defaults.pod_template(spec.setdefault("template", {}))
+
+    def validate(self, obj: Obj) -> list[FieldError]:
+        errors = Errors(super().validate(obj))
+        service = printing.spec(obj).get("serviceName")
+        if service:
+            errors.check("spec.serviceName", service, names.dns1123_label(service))
+        return errors
 
     def validate_spec(self, errors: Errors, obj: Obj) -> None:
         spec = printing.spec(obj)

@@ -299,6 +299,17 @@ def test_a_status_that_contradicts_itself_is_refused(create, update):
     ]
 
 
+def test_a_stateful_set_and_its_service_are_named_by_labels(create, update):
+    label = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
+    assert create("statefulsets", workload() | {"metadata": {"name": "a.b"}}).errors == [
+        'metadata.name: Invalid value: "a.b": must not contain dots'
+    ]
+    (error,) = create("statefulsets", workload(serviceName="A_b")).errors
+    assert error.startswith(f'spec.serviceName: Invalid value: "A_b": {label}')
+    stored = create("statefulsets", workload(serviceName="A_b")).obj
+    assert update("statefulsets", stored, lambda o: o["spec"].update(replicas=2)).errors == []
+
+
 def test_a_job_is_selected_by_its_own_uid(create):
     made = create("jobs", job() | {"metadata": {"name": "j", "uid": "abc"}}).obj
     assert made["spec"]["template"]["metadata"]["labels"] == {
