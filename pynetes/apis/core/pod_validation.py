@@ -11,6 +11,7 @@ from pynetes.apis import checks, metadata
 from pynetes.apis.checks import Errors
 from pynetes.apis.core import (
     container_validation,
+    os_validation,
     resource_validation,
     scheduling_validation,
     security_validation,
@@ -113,7 +114,7 @@ def pod_spec(errors: Errors, spec: Obj, path: str, *, is_pod: bool = False) -> N
     for name, value in (spec.get("overhead") or {}).items():
         resource_validation.resource_name(errors, name, f"{path}.overhead[{name}]")
         resource_validation.amount(errors, name, value, f"{path}.overhead[{name}]")
-    _os(errors, spec, path)
+    os_validation.system(errors, spec, path)
 
 
 def _hostname_override(errors: Errors, spec: Obj, path: str) -> None:
@@ -215,6 +216,9 @@ def _security_context(errors: Errors, spec: Obj, path: str, *, is_pod: bool) -> 
     policy = context.get("fsGroupChangePolicy")
     if policy is not None:
         errors.one_of(f"{where}.fsGroupChangePolicy", policy, ("OnRootMismatch", "Always"))
+    change_policy = context.get("seLinuxChangePolicy")
+    if change_policy is not None:
+        errors.one_of(f"{where}.seLinuxChangePolicy", change_policy, ("MountOption", "Recursive"))
     groups_policy = context.get("supplementalGroupsPolicy")
     if groups_policy is not None:
         errors.one_of(f"{where}.supplementalGroupsPolicy", groups_policy, ("Merge", "Strict"))
@@ -289,24 +293,3 @@ def _dns_config(errors: Errors, spec: Obj, path: str) -> None:
     for index, option in enumerate(config.get("options") or []):
         if not option.get("name"):
             errors.required(f"{path}.options[{index}]", "must not be empty")
-
-
-_LINUX_ONLY = ("hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
-
-
-def _os(errors: Errors, spec: Obj, path: str) -> None:
-    system = spec.get("os")
-    if system is None:
-        return
-    name = system.get("name") or ""
-    if not name:
-        errors.required(f"{path}.os.name", "cannot be empty")
-        return
-    errors.one_of(f"{path}.os.name", name, ("linux", "windows"))
-    context = spec.get("securityContext") or {}
-    if name == "linux" and context.get("windowsOptions") is not None:
-        errors.forbidden(f"{path}.securityContext.windowsOptions", "windows options cannot be set for a linux pod")
-    if name == "windows":
-        for field in _LINUX_ONLY:
-            if spec.get(field) is not None and spec.get(field) is not False:
-                errors.forbidden(f"{path}.{field}", "cannot be set for a windows pod")

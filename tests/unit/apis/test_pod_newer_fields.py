@@ -141,3 +141,33 @@ def test_a_resize_of_the_pod_itself_takes_nothing_away(create, update):
         in update("pods", stored, lose, "resize").errors
     )
     assert update("pods", stored, grow, "resize").errors == []
+
+
+def test_what_belongs_to_one_system_cannot_be_set_for_the_other(create):
+    linux = pod(
+        {"securityContext": {"windowsOptions": {}}}, os={"name": "linux"}, securityContext={"windowsOptions": {}}
+    )
+    text = "Forbidden: windows options cannot be set for a linux pod"
+    assert create("pods", linux).errors == [
+        f"spec.securityContext.windowsOptions: {text}",
+        f"spec.containers[0].securityContext.windowsOptions: {text}",
+    ]
+    windows = pod(
+        {"securityContext": {"capabilities": {"add": ["X"]}, "privileged": True}},
+        os={"name": "windows"},
+        securityContext={"runAsUser": 1, "sysctls": [{"name": "a", "value": "b"}]},
+        hostPID=True,
+    )
+    refused = (
+        *("spec.hostPID", "spec.securityContext.sysctls", "spec.securityContext.runAsUser"),
+        *("spec.containers[0].securityContext.capabilities", "spec.containers[0].securityContext.privileged"),
+    )
+    assert create("pods", windows).errors == [f"{path}: Forbidden: cannot be set for a windows pod" for path in refused]
+
+
+def test_how_labels_of_volumes_are_changed_is_one_of_two(create):
+    (error,) = create("pods", pod(securityContext={"seLinuxChangePolicy": "Foo"})).errors
+    assert error == (
+        'spec.securityContext.seLinuxChangePolicy: Unsupported value: "Foo": '
+        'supported values: "MountOption", "Recursive"'
+    )
