@@ -132,7 +132,10 @@ def tolerations(errors: Errors, listed: list[Obj] | None, path: str) -> None:
                 errors.invalid(f"{where}.operator", value, ";".join(messages))
         elif operator == "Exists":
             if value:
-                errors.invalid(f"{where}.operator", each, "value must be empty when `operator` is 'Exists'")
+                fields = ("key", "operator", "value", "effect")
+                shown = {field.capitalize(): each.get(field) or "" for field in fields}  # upstream's internal form
+                shown["TolerationSeconds"] = each.get("tolerationSeconds")
+                errors.invalid(f"{where}.operator", shown, "value must be empty when `operator` is 'Exists'")
         else:
             errors.unsupported(f"{where}.operator", operator, TOLERATION_OPERATORS)
         taint_effect(errors, effect, f"{where}.effect", allow_empty=True)

@@ -84,9 +84,11 @@ def validate(binding: Obj) -> list[FieldError]:
 def assign(pod: Obj, binding: Obj) -> None:
     """Write the node into the pod; raises a 409 where that is too late or too early."""
     name, wanted = meta.name(pod), binding.get("metadata") or {}
-    if wanted.get("uid") and wanted["uid"] != meta.uid(pod):
-        detail = f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta.uid(pod)}"
-        raise errors.conflict("", "pods", name, detail)
+    for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        asked, found = wanted.get(field), pod["metadata"].get(field)
+        if asked and asked != found:
+            detail = f"Precondition failed: {called} in precondition: {asked}, {called} in object meta: {found}"
+            raise errors.conflict("", "pods", name, detail)
     spec = pod.setdefault("spec", {})
     if meta.is_deleting(pod):
         raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")

@@ -56,6 +56,20 @@ async def test_a_pod_is_bound_once(api: Api) -> None:
     )
 
 
+async def test_a_binding_is_for_the_pod_that_it_was_decided_for(api: Api) -> None:
+    pod = await api.create("pods", "p", spec=POD)
+    for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        body = binding("n1", name="p")
+        body["metadata"][field] = "1"
+        error = await refused(api.post("pods/p/binding", body))
+        found = pod["metadata"][field]
+        detail = f"Precondition failed: {called} in precondition: 1, {called} in object meta: {found}"
+        assert (error.code, error.message) == (
+            409,
+            f'Operation cannot be fulfilled on pods "p": {detail}',
+        )
+
+
 async def test_a_gated_pod_cannot_be_bound(api: Api) -> None:
     await api.create("pods", "p", spec={**POD, "schedulingGates": [{"name": "a.b/c"}]})
     error = await refused(api.post("pods/p/binding", binding("n1", name="p")))

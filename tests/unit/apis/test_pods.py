@@ -255,6 +255,13 @@ REFUSED = [
         ],
     ),
     (
+        pod(tolerations=[{"key": "k", "operator": "Exists", "value": "v"}]),
+        [
+            'spec.tolerations[0].operator: Invalid value: {"Key":"k","Operator":"Exists","Value":"v","Effect":"",'
+            "\"TolerationSeconds\":null}: value must be empty when `operator` is 'Exists'"
+        ],
+    ),
+    (
         pod(tolerations=[{"key": "k", "operator": "Exists", "effect": "NoSchedule", "tolerationSeconds": 3}]),
         [
             "spec.tolerations[0].effect: Invalid value: \"NoSchedule\": effect must be 'NoExecute' when "
