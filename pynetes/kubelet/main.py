@@ -10,9 +10,14 @@ from pynetes.machinery import logs
 from pynetes.machinery.process import run_until_stopped, until
 
 
+def connect(options: Options) -> Client:
+    """The API server, which is told who asks: that name stands in `managedFields`."""
+    return Client.from_kubeconfig(options.kubeconfig or None, user_agent="kubelet/pynetes")
+
+
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Run a kubelet until `stop` is set; containers keep running afterwards."""
-    async with Client.from_kubeconfig(options.kubeconfig or None) as client:
+    async with connect(options) as client:
         await until(stop, Kubelet(options, client).run())
 
 
