@@ -6,10 +6,17 @@ from pynetes.apis import checks, printing
 from pynetes.apis.checks import Errors
 from pynetes.apis.printing import column
 from pynetes.apis.strategy import Strategy
-from pynetes.machinery import meta
+from pynetes.machinery import meta, names
 from pynetes.machinery.meta import Obj
 
 EVICTION_POLICIES = ("IfHealthyBudget", "AlwaysAllow")
+_REASON = names.Rule(
+    "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+    "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric "
+    "characters or '_,:', and must end with an alphanumeric character or '_'",
+    ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"),
+)
+_MAX_REASON, _MAX_MESSAGE = 1024, 32 * 1024
 
 
 class PodDisruptionBudgetStrategy(Strategy):
@@ -46,6 +53,7 @@ class PodDisruptionBudgetStrategy(Strategy):
             errors.unsupported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)
 
     def validate_status(self, errors: Errors, new: Obj, old: Obj) -> None:
+        _conditions(errors, printing.status(new).get("conditions") or [], "status.conditions")
         for field in ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"):
             errors.non_negative(f"status.{field}", printing.status(new).get(field))
 
@@ -58,6 +66,28 @@ class PodDisruptionBudgetStrategy(Strategy):
             printing.status(obj).get("disruptionsAllowed", 0),
             printing.age(obj),
         ]
+
+
+def _conditions(errors: Errors, conditions: list[Obj], path: str) -> None:
+    seen: set[str] = set()
+    for index, condition in enumerate(conditions):
+        where, kind = f"{path}[{index}]", condition.get("type") or ""
+        if kind in seen:
+            errors.duplicate(f"{where}.type", kind)
+        seen.add(kind)
+        errors.check(f"{where}.type", kind, names.qualified_name(kind))
+        errors.one_of(f"{where}.status", condition.get("status") or "", ("False", "True", "Unknown"))
+        if (condition.get("observedGeneration") or 0) < 0:
+            text = "must be greater than or equal to zero"
+            errors.invalid(f"{where}.observedGeneration", condition["observedGeneration"], text)
+        errors.present(f"{where}.lastTransitionTime", condition.get("lastTransitionTime"), "must be set")
+        reason = condition.get("reason") or ""
+        if errors.present(f"{where}.reason", reason, "must be set"):
+            errors.check(f"{where}.reason", reason, _REASON.check(reason))
+            if len(reason) > _MAX_REASON:
+                errors.too_long(f"{where}.reason", _MAX_REASON)
+        if len(condition.get("message") or "") > _MAX_MESSAGE:
+            errors.too_long(f"{where}.message", _MAX_MESSAGE)
 
 
 def _or_na(value: int | str | None) -> str:

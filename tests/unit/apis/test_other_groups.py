@@ -376,3 +376,23 @@ def test_what_went_wrong_with_an_attachment_is_told_in_short(create, update):
     assert update("volumeattachments", stored, lambda o: o.update(status=status), "status").errors == [
         "status.detachError.message: Too long: may not be more than 1024 bytes"
     ]
+
+
+def test_conditions_of_a_budget_are_whole(create, update):
+    stored = create("poddisruptionbudgets", {"spec": {"minAvailable": 1}}).obj
+    good = {"type": "Mine", "status": "True", "reason": "Because", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+    def errors(*conditions):
+        return update(
+            "poddisruptionbudgets", stored, lambda o: o["status"].update(conditions=[*conditions]), "status"
+        ).errors
+
+    assert errors(good) == []
+    assert errors({"type": "Mine", "status": "Yes"}) == [
+        'status.conditions[0].status: Unsupported value: "Yes": supported values: "False", "True", "Unknown"',
+        "status.conditions[0].lastTransitionTime: Required value: must be set",
+        "status.conditions[0].reason: Required value: must be set",
+    ]
+    twice, wordy = errors(good, {**good, "reason": "not a reason"})
+    assert twice == 'status.conditions[1].type: Duplicate value: "Mine"'
+    assert wordy.startswith('status.conditions[1].reason: Invalid value: "not a reason": a condition reason must start')
