@@ -425,8 +425,7 @@ class PodWorker:
             names, why = " ".join(unknown), "; ".join(failures.pop(name) for name in unknown)
             text = f"unmounted volumes=[{names}], unattached volumes=[], failed to process volumes=[{names}]: {why}"
             self.launcher.pod_event("Warning", "FailedMount", f"Unable to attach or mount volumes: {text}")
-        for name, text in failures.items():
-            message = f'MountVolume.SetUp failed for volume "{name}" : {text}'
+        for message in failures.values():
             self.launcher.pod_event("Warning", "FailedMount", message)
         return self._next_retry("mount", *MOUNT_RETRY) if failures or unknown else None
 

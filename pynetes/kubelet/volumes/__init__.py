@@ -5,6 +5,7 @@ from pathlib import Path
 from pynetes.kubelet.volumes.base import UnknownSourceError, Volume, VolumeContext, VolumeError
 from pynetes.kubelet.volumes.claim import ClaimVolume
 from pynetes.kubelet.volumes.config_map import ConfigMapVolume
+from pynetes.kubelet.volumes.csi import CsiVolume
 from pynetes.kubelet.volumes.downward_api import DownwardApiVolume
 from pynetes.kubelet.volumes.empty_dir import EmptyDirVolume
 from pynetes.kubelet.volumes.host_path import HostPathVolume
@@ -17,6 +18,7 @@ __all__ = ["KINDS", "PodVolumes", "Volume", "VolumeContext", "VolumeError"]
 
 KINDS: dict[str, type[Volume]] = {
     "configMap": ConfigMapVolume,
+    "csi": CsiVolume,
     "downwardAPI": DownwardApiVolume,
     "emptyDir": EmptyDirVolume,
     "ephemeral": ClaimVolume,
@@ -48,7 +50,7 @@ class PodVolumes:
         self.unprocessed: list[str] = []  # the volumes of which the last set-up did not even learn what to mount
 
     async def set_up(self) -> dict[str, str]:
-        """Set up what is not ready yet; returns the failures by volume name."""
+        """Set up what is not ready yet; returns what to say of the failures, by volume name."""
         self.unprocessed = [*self._unknown]
         failures = {
             name: f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
@@ -59,12 +61,14 @@ class PodVolumes:
                 continue
             try:
                 await volume.set_up()
-            except VolumeError as error:
+            except UnknownSourceError as error:
                 failures[name] = str(error)
-                if isinstance(error, UnknownSourceError):
-                    self.unprocessed.append(name)
+                self.unprocessed.append(name)
+            except VolumeError as error:
+                failures[name] = f'{error.step} failed for volume "{volume.known_as}" : {error}'
             except OSError as error:
-                failures[name] = f"{error.strerror}: {error.filename}"
+                why = f"{error.strerror}: {error.filename}"
+                failures[name] = f'MountVolume.SetUp failed for volume "{volume.known_as}" : {why}'
             else:
                 self._ready.add(name)
         return failures

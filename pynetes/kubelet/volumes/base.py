@@ -21,7 +21,11 @@ from pynetes.machinery.meta import Obj
 
 
 class VolumeError(Exception):
-    """The volume cannot be set up (yet); the text goes into a FailedMount event."""
+    """The volume cannot be set up (yet); the text goes into a FailedMount event, behind the step that failed."""
+
+    def __init__(self, text: str, step: str = "MountVolume.SetUp") -> None:
+        super().__init__(text)
+        self.step = step
 
 
 class UnknownSourceError(VolumeError):
@@ -71,6 +75,11 @@ class Volume:
         self.name = name
         self.source = source
         self.context = context
+
+    @property
+    def known_as(self) -> str:
+        """What messages call the volume."""
+        return self.name
 
     @property
     def directory(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pynetes.kubelet.sources import MissingObject
 from pynetes.kubelet.volumes.base import UnknownSourceError, Volume, VolumeError, own
+from pynetes.kubelet.volumes.csi import unregistered
 from pynetes.kubelet.volumes.host_path import HostPathVolume
 from pynetes.machinery import meta
 from pynetes.machinery.meta import Obj
@@ -22,12 +23,17 @@ class ClaimVolume(Volume):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._target: Path | None = None
+        self._volume = self.name
         self.read_only = bool(self.source.get("readOnly"))
 
     @property
     def claim(self) -> str:
         """The claim's name; an ephemeral volume's is made of the pod's and the volume's."""
         return self.source.get("claimName") or f"{meta.name(self.context.pod)}-{self.name}"
+
+    @property
+    def known_as(self) -> str:
+        return self._volume
 
     @property
     def path(self) -> Path:
@@ -37,8 +43,11 @@ class ClaimVolume(Volume):
 
     async def set_up(self) -> None:
         volume = await self._bound()
-        spec = volume["spec"]
+        self._volume, spec = meta.name(volume), volume["spec"]
         source = spec.get("hostPath") or spec.get("local")
+        if source is None and spec.get("csi"):
+            said = f"attacher.MountDevice failed to create newCsiDriverClient: {unregistered(spec['csi']['driver'])}"
+            raise VolumeError(f"kubernetes.io/csi: {said}", step="MountVolume.MountDevice")
         if source is None:
             raise VolumeError("no volume plugin matched")
         host_path = HostPathVolume(

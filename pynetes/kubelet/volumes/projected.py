@@ -35,8 +35,15 @@ class ProjectedVolume(FileVolume):
     async def entries(self) -> Mapping[str, Entry]:
         default_mode = self.source.get("defaultMode")
         entries: dict[str, Entry] = {}
+        failures: list[str] = []
         for source in self.source.get("sources") or []:
-            entries |= await self._source(source, default_mode)
+            try:
+                entries |= await self._source(source, default_mode)
+            except VolumeError as error:
+                failures.append(str(error))
+        if failures:
+            told = list(dict.fromkeys(failures))
+            raise VolumeError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
         return entries
 
     async def _source(self, source: Obj, default_mode: object) -> dict[str, Entry]:

@@ -341,3 +341,42 @@ async def test_what_the_runtime_cannot_do_is_refused(node: Node) -> None:
         await clock.sleep(0.1)
     for name in ("possible", "needed", "mapped"):
         await node.delete(name)
+
+
+async def test_volumes_of_drivers_that_are_not_there(node: Node) -> None:
+    volume = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    volume |= {"csi": {"driver": "far.example.com", "volumeHandle": "h"}}
+    volume |= {"claimRef": {"namespace": "default", "name": "far"}}
+    await node.client.create("persistentvolumes", {"metadata": {"name": "far-1"}, "spec": volume})
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    claim = {"metadata": {"name": "far"}, "spec": {**wanted, "volumeName": "far-1"}}
+    await node.client.create("persistentvolumeclaims", claim, "default")
+    bound = {"status": {"phase": "Bound"}}
+    await node.client.patch("persistentvolumeclaims", "far", bound, "default", subresource="status")
+    await node.client.create(
+        "csidrivers.storage.k8s.io",
+        {"metadata": {"name": "near.example.com"}, "spec": {"volumeLifecycleModes": ["Ephemeral"]}},
+    )
+    volumes = [
+        {"name": "a", "persistentVolumeClaim": {"claimName": "far"}},
+        {"name": "b", "csi": {"driver": "nobody.example.com"}},
+        {"name": "c", "csi": {"driver": "near.example.com"}},
+        {"name": "d", "projected": {"sources": [{"secret": {"name": "no"}}, {"configMap": {"name": "none"}}]}},
+    ]
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    await node.create(mounted(make_pod("drivers", "sleep", "1", volumes=volumes), *mounts))
+    missing = "not found in the list of registered CSI drivers"
+    told = {
+        'MountVolume.MountDevice failed for volume "far-1" : kubernetes.io/csi: attacher.MountDevice failed to create '
+        f"newCsiDriverClient: driver name far.example.com {missing}",
+        'MountVolume.NewMounter initialization failed for volume "b" : volume mode "Ephemeral" not supported by '
+        "driver nobody.example.com (no CSIDriver object)",
+        'MountVolume.SetUp failed for volume "c" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: '
+        f"driver name near.example.com {missing}",
+        'MountVolume.SetUp failed for volume "d" : [secret "no" not found, configmap "none" not found]',
+    }
+    deadline = clock.monotonic() + 10
+    while not {("FailedMount", text) for text in told} <= set(await node.events("drivers")):
+        assert clock.monotonic() < deadline, await node.events("drivers")
+        await clock.sleep(0.1)
+    await node.delete("drivers")
