@@ -212,11 +212,11 @@ def roll(daemons: Obj, nodes: Iterable[Obj], by_node: ByNode, digest: str, now: 
 
 
 def calculate_status(daemons: Obj, nodes: Iterable[Obj], by_node: ByNode, digest: str, now: datetime) -> Obj:
-    """The counts."""
+    """The counts. Of several pods on a node the eldest counts, also while it ends: a surge is over when it is gone."""
     min_ready = daemons["spec"].get("minReadySeconds", 0)
     desired = current = misscheduled = ready = available = updated = 0
     for node in nodes:
-        mine = sorted(by_node.get(meta.name(node), ()), key=key_by_age)
+        mine = sorted(by_node.get(meta.name(node), ()), key=lambda pod: (not pods.node_name(pod), key_by_age(pod)))
         if not should_run(daemons, node)[0]:
             misscheduled += bool(mine)
             continue
@@ -224,10 +224,9 @@ def calculate_status(daemons: Obj, nodes: Iterable[Obj], by_node: ByNode, digest
         if not mine:
             continue
         current += 1
-        usable = [pod for pod in mine if pods.is_ready(pod) and not meta.is_deleting(pod)]
-        ready += bool(usable)
-        available += any(pods.is_available(pod, min_ready, now) for pod in usable)
-        updated += any(is_updated(daemons, pod, digest) for pod in mine)
+        ready += pods.is_ready(mine[0])
+        available += pods.is_available(mine[0], min_ready, now)
+        updated += is_updated(daemons, mine[0], digest)
     return {
         "currentNumberScheduled": current,
         "numberMisscheduled": misscheduled,

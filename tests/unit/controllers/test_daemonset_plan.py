@@ -128,6 +128,12 @@ def test_surging_adds_the_new_before_the_old_goes() -> None:
     assert planning.manage(surging, nodes, by_node, "new", NOW).delete == []
 
 
+def test_of_two_pods_on_a_node_the_elder_counts() -> None:
+    elder, younger = pod("a", digest="old", created="2025-01-01T00:00:00Z"), pod("b")
+    status = planning.calculate_status(daemons(), [node("n1")], {"n1": [younger, elder]}, "new", NOW)
+    assert (status["numberReady"], status["updatedNumberScheduled"]) == (1, 0)
+
+
 def test_the_status_counts_nodes() -> None:
     nodes = [node("n1"), node("n2"), node("n3", {}, taint("x"))]
     by_node = {"n1": [pod("a")], "n3": [pod("c", "n3")]}
