@@ -13,6 +13,7 @@ from cryptography import x509
 
 from pynetes.apiserver.admission import Attributes, Plugin
 from pynetes.apiserver.request import RequestInfo, UserInfo
+from pynetes.machinery import errors
 from pynetes.machinery.errors import quote
 from pynetes.machinery.meta import Obj
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _GROUP = "certificates.k8s.io"
 _REQUESTS = "certificatesigningrequests.certificates.k8s.io"
+_POD_REQUESTS = "podcertificaterequests.certificates.k8s.io"
 _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
@@ -56,6 +58,8 @@ class CertificateSigning(Plugin):
     name = "CertificateSigning"
 
     async def validate(self, attributes: Attributes, server: "ApiServer") -> None:
+        if attributes.is_for(_POD_REQUESTS, "UPDATE", subresource="status"):
+            _check_pod_signer(attributes, server)
         if not attributes.is_for(_REQUESTS, "UPDATE", subresource="status"):
             return
         if _issued(attributes.obj) == _issued(attributes.old):
@@ -63,6 +67,17 @@ class CertificateSigning(Plugin):
         signer = _signer(attributes.old)
         if not _may(server, attributes.user, "sign", signer):
             raise attributes.forbidden(f"user not permitted to sign requests with signerName {quote(signer)}")
+
+
+def _check_pod_signer(attributes: Attributes, server: "ApiServer") -> None:
+    """Answering a pod's request takes `sign`, too; upstream asks while it validates the answer, and says it so."""
+    old, new = attributes.old or {}, attributes.obj or {}
+    signer = _signer(old)
+    if old.get("status") == new.get("status") or _may(server, attributes.user, "sign", signer):
+        return
+    detail = f'User {quote(attributes.user.name)} is not permitted to "sign" for signer {quote(signer)}'
+    finding = errors.forbidden_field("spec.signerName", detail)
+    raise errors.invalid(_GROUP, "PodCertificateRequest", attributes.name, [finding])
 
 
 def _issued(request: Obj | None) -> tuple[object, list[Obj]]:

@@ -1,9 +1,14 @@
 """What the server lets whom do, and how it says no."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pynetes.apiserver.authz.reconcile import reconcile
 from pynetes.testing.apiserver import RunningApiServer
@@ -170,6 +175,36 @@ async def test_a_review_that_makes_no_sense_is_invalid(admin: Rest, spec: dict[s
     answer = await admin("POST", f"{AUTHORIZATION}/subjectaccessreviews", {"spec": spec})
     assert answer.status == 422
     assert message in answer.message
+
+
+async def test_only_a_signer_answers_a_pods_certificate_request(admin: Rest, namespace: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    spec = {"signerName": "example.com/s", "stubPKCS10Request": b64encode(stub.public_bytes(Encoding.DER)).decode()}
+    spec |= {f"{what}{end}": "x" for what in ("pod", "serviceAccount", "node") for end in ("Name", "UID")}
+    path = f"/apis/certificates.k8s.io/v1/namespaces/{namespace}/podcertificaterequests"
+    await admin.make(path, {"metadata": {"name": "r"}, "spec": spec})
+    rules = [{"verbs": ["*"], "apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"]}]
+    await grant_rules(admin, "signs-not", "cy", rules)
+    condition = {"type": "Denied", "status": "True", "reason": "R", "message": "no"}
+    denial = {"status": {"conditions": [condition | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
+    refused = await admin.as_user("cy").patch(f"{path}/r/status", denial)
+    assert refused.status == 422
+    assert refused.message.endswith(
+        'spec.signerName: Forbidden: User "cy" is not permitted to "sign" for signer "example.com/s"'
+    )
+    rule = {"verbs": ["sign"], "apiGroups": ["certificates.k8s.io"], "resources": ["signers"]}
+    await grant_rules(admin, "signs", "cy", [rule | {"resourceNames": ["example.com/*"]}])
+    assert (await admin.as_user("cy").patch(f"{path}/r/status", denial)).status == 200
+
+
+async def grant_rules(admin: Rest, name: str, user: str, rules: list[dict[str, Any]]) -> None:
+    await admin.make(f"{RBAC}/clusterroles", {"metadata": {"name": name}, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    await admin.make(
+        f"{RBAC}/clusterrolebindings", {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    )
 
 
 async def test_default_roles_are_mended_at_start_unless_they_opt_out(server: RunningApiServer, admin: Rest) -> None:
