@@ -46,18 +46,19 @@ def applied(container: Container, remembered: dict[str, Obj]) -> Obj | None:
 
 
 def wanted(pod: Obj, view: PodView, remembered: dict[str, Obj]) -> list[Resize]:
-    """The running containers whose resources differ from the spec."""
+    """The containers whose resources differ from the spec; one that has ended may be started again with others."""
     found = []
     for described in [*spec.containers(pod), *(c for c in spec.init_containers(pod) if spec.is_sidecar(c))]:
         container = view.latest(described["name"])
-        if container is None or not container.running:
+        if container is None:
             continue
         before = applied(container, remembered)
         if before is None:
             continue
         changed = _changed(before, described.get("resources") or {})
         if changed:
-            found.append(Resize(described, container, _needs_restart(described, changed)))
+            restart = container.running and _needs_restart(described, changed)
+            found.append(Resize(described, container, restart))
     return found
 
 
@@ -151,11 +152,6 @@ class Resizer:
         self._restarting: set[str] = set()  # containers that are to run again before the resize is complete
 
     @property
-    def pending(self) -> bool:
-        """Whether the node has not accepted what the pod asks for."""
-        return self.condition is not None and self.condition[0] == "PodResizePending"
-
-    @property
     def deferred(self) -> bool:
         """Whether a resize waits for room."""
         return self.condition is not None and self.condition[1] == "Deferred"
@@ -167,7 +163,7 @@ class Resizer:
     def allocated(self, described: Obj) -> Obj:
         """The resources that a container was promised: those of the spec, unless a resize is not accepted yet."""
         asked, latest = described.get("resources") or {}, self._launcher.view.latest(described["name"])
-        if latest is None or not (latest.running or self.pending):
+        if latest is None:
             return asked
         before = self._accepted.get(latest.name, self.applied(latest))
         if before is None or not _changed(before, asked):
@@ -262,7 +258,7 @@ class Resizer:
         before, after = (resources.pod_limits(each).memory for each in (held, launcher.pod))
         limits = [("pod", before, after, cgroups.memory_usage(path))]
         for change in changes:
-            if not change.restart:
+            if change.container.running and not change.restart:
                 old = _memory_limit(self.applied(change.container))
                 new = _memory_limit(change.described.get("resources"))
                 used = cgroups.memory_usage(f"{path}/{change.container.id}")
@@ -299,7 +295,8 @@ class Resizer:
         launcher, container = self._launcher, change.container
         numbers = resources.container_resources(launcher.pod, change.described, launcher.node.memory_capacity)
         try:
-            await launcher.node.runtime.update_container_resources(container.id, numbers)
+            if container.running:
+                await launcher.node.runtime.update_container_resources(container.id, numbers)
         except CriError as error:
             self._fail(str(error))
             raise

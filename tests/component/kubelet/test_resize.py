@@ -126,6 +126,14 @@ async def test_deferred_resizes_are_tried_by_priority(node: Node) -> None:
         pending = meta.get_condition(pod, "PodResizePending")
         assert pending and pending["reason"] == "Deferred"
         assert pod["status"]["containerStatuses"][0]["allocatedResources"] == cpu(1)["requests"]
+    # A container that starts anew meanwhile gets what was promised, no more.
+    worker = node.kubelet.worker_of("default", "low")
+    assert worker is not None
+    await node.kubelet.runtime.stop_container(worker.view.running()[0].id, 0)
+    pod = await node.wait(
+        "low", lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    )
+    assert meta.get_condition(pod, "PodResizePending") and amount(pod, "requests", "cpu") == cpu(1)["requests"]["cpu"]
     message = next(text for reason, text in await node.events("low") if reason == "ResizeDeferred")
     assert message.startswith('Pod resize Deferred: {"containers":[')
     await node.delete("big")
