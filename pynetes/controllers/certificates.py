@@ -21,6 +21,8 @@ from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
 
 REQUESTS = "certificatesigningrequests.certificates.k8s.io"
+POD_REQUESTS = "podcertificaterequests.certificates.k8s.io"
+POD_REQUEST_LIFE = timedelta(minutes=15)
 KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
 KUBELET_SERVING = "kubernetes.io/kubelet-serving"
 CLIENT = "kubernetes.io/kube-apiserver-client"
@@ -364,3 +366,27 @@ class CertificateCleaner(Controller):
             self.queue.add_after(key, left + 1)
             return
         await ignore_not_found(self.client.delete(REQUESTS, meta.name(csr), uid=meta.uid(csr)))
+
+
+class PodCertificateRequestCleaner(Controller):
+    """Removes pods' requests a while after they were made: the kubelet has long seen the answer, or asked anew."""
+
+    name = "podcertificaterequest-cleaner-controller"
+    account = "podcertificaterequestcleaner"
+    workers = 1
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.requests = self.watch(POD_REQUESTS, own_key)
+
+    async def reconcile(self, key: str) -> None:
+        request = self.requests.get(key)
+        if request is None:
+            return
+        end = clock.parse_time(request["metadata"]["creationTimestamp"]) + POD_REQUEST_LIFE
+        left = (end - clock.now()).total_seconds()
+        if left > 0:
+            self.queue.add_after(key, left + 1)
+            return
+        namespace, name = meta.split_key(key)
+        await ignore_not_found(self.client.delete(POD_REQUESTS, name, namespace, uid=meta.uid(request)))

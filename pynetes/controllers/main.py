@@ -16,7 +16,12 @@ from pynetes.client.leader import LeaderConfig, LeaderElector
 from pynetes.client.startup import healthy
 from pynetes.controllers.autoscaling import HorizontalPodAutoscalerController
 from pynetes.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
-from pynetes.controllers.certificates import CertificateApprover, CertificateCleaner, CertificateSigner
+from pynetes.controllers.certificates import (
+    CertificateApprover,
+    CertificateCleaner,
+    CertificateSigner,
+    PodCertificateRequestCleaner,
+)
 from pynetes.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from pynetes.controllers.controller import Context, Controller
 from pynetes.controllers.credentials import account_client
@@ -78,6 +83,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CertificateApprover,
     CertificateSigner,
     CertificateCleaner,
+    PodCertificateRequestCleaner,
     ClusterRoleAggregationController,
     TTLAfterFinishedController,
     HorizontalPodAutoscalerController,

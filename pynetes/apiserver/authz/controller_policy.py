@@ -231,6 +231,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule("update patch list watch", "nodes"),
         events_rule(),
     ),
+    "podcertificaterequestcleaner": (rule("get list watch delete", "podcertificaterequests", CERTIFICATES),),
     "certificate-controller": (
         rule("get list watch delete", "certificatesigningrequests", CERTIFICATES),
         rule("update", "certificatesigningrequests/status certificatesigningrequests/approval", CERTIFICATES),

@@ -1,10 +1,14 @@
 """What takes hours, with a clock that runs fast."""
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pynetes.machinery import clock, meta
 from pynetes.testing.clock import FastClock
@@ -78,3 +82,17 @@ async def test_pods_leave_an_unreachable_node_after_five_minutes(world: World) -
     finally:
         living.cancel()
         await asyncio.gather(living, return_exceptions=True)
+
+
+@pytest.mark.speed(1000)
+async def test_a_pods_certificate_request_is_removed_after_a_quarter_of_an_hour(world: World) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    encoded = base64.b64encode(stub.public_bytes(serialization.Encoding.DER)).decode()
+    spec = {"signerName": "example.com/s", "stubPKCS10Request": encoded}
+    spec |= {f"{what}{end}": "x" for what in ("pod", "serviceAccount", "node") for end in ("Name", "UID")}
+    requests = "podcertificaterequests.certificates.k8s.io"
+    made = await world.create(requests, {"metadata": {"name": "r"}, "spec": spec})
+    await world.eventually(lambda: world.gone(requests, "r"))
+    began = clock.parse_time(made["metadata"]["creationTimestamp"])
+    assert (clock.now() - began).total_seconds() > 900
