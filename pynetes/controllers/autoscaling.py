@@ -22,6 +22,7 @@ from pynetes.machinery.quantity import Quantity
 from pynetes.machinery.resources import ResourceType
 
 AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
+_ATTEMPTS = 5
 
 _FAILED_REASON = {
     "Resource": "FailedGetResourceMetric",
@@ -84,8 +85,14 @@ class HorizontalPodAutoscalerController(Controller):
             return
         self.queue.add_after(key, self.context.options.horizontal_pod_autoscaler_sync_period)
         draft = {**found, "status": meta.deep_copy(found.get("status", {}))}
-        await self._scale(key, found, draft)
+        failure: StatusError | None = None
+        try:
+            await self._scale(key, found, draft)
+        except StatusError as error:
+            failure = error
         await update_status(self.client, AUTOSCALERS, found, draft["status"])
+        if failure is not None:
+            raise failure
 
     async def _scale(self, key: str, found: Obj, draft: Obj) -> None:
         spec = found["spec"]
@@ -155,10 +162,10 @@ class HorizontalPodAutoscalerController(Controller):
         draft["status"] = compact(status, keep=("desiredReplicas", "currentMetrics"))
 
     async def _rescale(self, found: Obj, draft: Obj, rt: ResourceType, scale: Obj, desired: int, reason: str) -> None:
-        wanted = {**scale, "spec": {**scale["spec"], "replicas": desired}}
         try:
-            await self.client.update(rt, wanted, subresource="scale")
+            await self._write_scale(rt, scale, desired)
         except StatusError as error:
+            draft["status"]["currentReplicas"] = scale["spec"].get("replicas", 0)
             text = f"New size: {desired}; reason: {reason}; error: {error.message}"
             self.events.event(found, "Warning", "FailedRescale", text)
             told = f"the HPA controller was unable to update the target scale: {error.message}"
@@ -167,6 +174,19 @@ class HorizontalPodAutoscalerController(Controller):
         told = f"the HPA controller was able to update the target scale to {desired}"
         meta.set_condition(draft, "AbleToScale", "True", "SucceededRescale", told)
         self.events.event(found, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}")
+
+    async def _write_scale(self, rt: ResourceType, scale: Obj, desired: int) -> None:
+        """Also if the target was written meanwhile: its own controller does that all the time."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                wanted = {**scale, "spec": {**scale["spec"], "replicas": desired}}
+                await self.client.update(rt, wanted, subresource="scale")
+            except StatusError as error:
+                if error.reason != "Conflict" or attempt == _ATTEMPTS - 1:
+                    raise
+                scale = await self.client.get(rt, meta.name(scale), meta.namespace(scale), subresource="scale")
+            else:
+                return
 
     async def _decide(self, found: Obj, draft: Obj, scale: Obj, current: int) -> Decision:
         """The largest proposal, if anything can be said."""

@@ -149,6 +149,42 @@ async def test_what_an_autoscaler_emptied_it_fills_again(world: World, deploymen
             await runner.cleanup()
 
 
+@pytest.mark.options(controllers=["*", "-horizontal-pod-autoscaler-controller"])
+async def test_a_target_that_was_written_meanwhile_is_scaled_all_the_same(
+    world: World, deployment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.create("deployments.apps", deployment(replicas=1))
+    context = Context(world.server.client(), Options())
+    controller = HorizontalPodAutoscalerController(context)
+    read = controller.client.get
+    interfered: list[str] = []
+
+    async def read_and_interfere(*args: Any, **options: Any) -> Any:
+        found = await read(*args, **options)
+        if options.get("subresource") == "scale" and not interfered:
+            interfered.append(meta.name(found))
+            await world.patch("deployments.apps", "web", {"metadata": {"labels": {"written": "meanwhile"}}})
+        return found
+
+    monkeypatch.setattr(controller.client, "get", read_and_interfere)
+    tasks = [asyncio.create_task(context.informers.run()), asyncio.create_task(controller.run())]
+    try:
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+        spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4}
+        await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
+
+        async def scaled() -> bool:
+            return (await world.get("deployments.apps", "web"))["spec"]["replicas"] == 2
+
+        await world.eventually(scaled)
+        assert interfered
+        assert await world.events("FailedRescale") == []
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 NOT_FOUND = "the server could not find the requested resource"
 
 
