@@ -25,6 +25,16 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 MAX_IMAGES = 50
+_CSI_NODES = "csinodes.storage.k8s.io"
+_MIGRATED = (
+    "kubernetes.io/aws-ebs",
+    "kubernetes.io/azure-disk",
+    "kubernetes.io/azure-file",
+    "kubernetes.io/cinder",
+    "kubernetes.io/gce-pd",
+    "kubernetes.io/portworx-volume",
+    "kubernetes.io/vsphere-volume",
+)
 SOON = 0.1
 RETRY_SECONDS = (0.1, 0.1, 0.2, 0.2, 0.5, 1.0)
 NOT_READY_SECONDS = 1.0
@@ -195,6 +205,7 @@ class NodeReporter:
             try:
                 if not self._registered.is_set():
                     await self._register()
+                    await self._keep_csi_node()
                     self._registered.set()
                 await self._write_status()
             except StatusError as error:
@@ -239,6 +250,33 @@ class NodeReporter:
         }
         self.node = await self._client.create("nodes", node)
         self._tell_changes({}, node["status"])
+
+    async def _keep_csi_node(self) -> None:
+        """The node's list of CSI drivers, which stays empty; it belongs to the node and goes with it."""
+        name = self.options.node_name
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": meta.uid(self.node)}
+        made: Obj = {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "CSINode",
+            "metadata": {
+                "name": name,
+                "annotations": {"storage.alpha.kubernetes.io/migrated-plugins": ",".join(_MIGRATED)},
+                "ownerReferences": [owner],
+            },
+            "spec": {"drivers": []},
+        }
+        try:
+            try:
+                found = await self._client.get(_CSI_NODES, name)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+                await self._client.create(_CSI_NODES, made)
+            else:
+                if found["metadata"].get("ownerReferences") != [owner]:
+                    await self._client.patch(_CSI_NODES, name, {"metadata": {"ownerReferences": [owner]}})
+        except StatusError as error:
+            log.warning("CSINode: %s", error.message)
 
     def _labels(self) -> dict[str, str]:
         arch = machine.architecture()

@@ -39,6 +39,9 @@ async def test_the_node_reports_itself(node: Node) -> None:
     lease = await node.client.get("leases.coordination.k8s.io", "node-1", "kube-node-lease")
     assert lease["spec"]["holderIdentity"] == "node-1" and lease["spec"]["leaseDurationSeconds"] == 40
     assert lease["metadata"]["ownerReferences"][0]["uid"] == meta.uid(found)
+    drivers = await node.client.get("csinodes.storage.k8s.io", "node-1")
+    assert drivers["spec"] == {"drivers": []}
+    assert drivers["metadata"]["ownerReferences"][0]["uid"] == meta.uid(found)
 
 
 async def test_a_log_is_rotated_without_losing_a_line(node: Node) -> None:
