@@ -18,7 +18,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from pynetes.kubelet import mounts, observed, preemption, removal, spec
+from pynetes.kubelet import mounts, observed, preemption, removal, retries, spec
 from pynetes.kubelet.cri.client import CriError
 from pynetes.kubelet.launcher import Launcher, SandboxFailure, StartFailure
 from pynetes.kubelet.node_context import NodeContext
@@ -36,11 +36,7 @@ from pynetes.machinery.meta import Obj
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 10.0
 RUNTIME_RETRY_SECONDS = 1.0
-PULL_FAILURE_SHOWN = 2.0
-MOUNT_RETRY = (0.5, 122.0)
-SANDBOX_RETRY = (1.0, 10.0)
 
 
 class State(enum.Enum):
@@ -79,9 +75,7 @@ class PodWorker:
         self._failures: dict[str, tuple[str, str]] = {}
         self._cgroup = ""
         self._restarting = meta.is_condition_true(pod, "AllContainersRestarting")
-        self._retries: dict[str, float] = {}
-        self._image_moments: dict[tuple[str, str], float] = {}  # container, image → when to look at it again
-        self._start_moments: dict[tuple[str, str], float] = {}  # container, its hash → when to try to make it again
+        self._retries = retries.Retries()
         self._refreshes: dict[str, float] = {}
         self._told: set[tuple[str, ...]] = set()
         self.volumes = PodVolumes(self._volume_context())
@@ -118,6 +112,13 @@ class PodWorker:
         shown = self.volumes.update_pod(pod)
         if changed:
             self._refreshes |= {volume.name: 0.0 for volume in shown}
+        said = pod.get("status") or {}
+        if spec.is_terminal(said) and not spec.is_terminal(self.status) and not self._over:
+            # Somebody else declared it ended, and an end is for good: what still runs of it is stopped.
+            self.status |= {key: said[key] for key in ("phase", "reason", "message") if said.get(key)}
+            self.node.reporter.report(pod, self.status)
+            self._over = True
+            self._terminate(spec.grace_period(pod))
         if meta.is_deleting(pod):
             self._terminate(max(spec.grace_period(pod), 1.0))
         self._wake.set()
@@ -173,7 +174,6 @@ class PodWorker:
     def poke(self) -> None:
         """Look at the pod again now, and try again what failed."""
         self._retries.clear()
-        self._start_moments.clear()
         self._wake.set()
 
     def _terminate(self, grace: float) -> None:
@@ -383,7 +383,7 @@ class PodWorker:
             return False, delay
         if plan.new_sandbox:
             return await self._new_sandbox(plan)
-        progress, delays = False, [RETRY_SECONDS] if self.resizer.waiting else []
+        progress, delays = False, [retries.RETRY_SECONDS] if self.resizer.waiting else []
         for container in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
             started, wait = await self._start(container)
             progress = progress or started
@@ -427,17 +427,13 @@ class PodWorker:
             self.launcher.pod_event("Warning", "FailedMount", f"Unable to attach or mount volumes: {text}")
         for message in failures.values():
             self.launcher.pod_event("Warning", "FailedMount", message)
-        return self._next_retry("mount", *MOUNT_RETRY) if failures or unknown else None
+        return self._retries.next(retries.MOUNT) if failures or unknown else None
 
     def _tell(self, type: str, reason: str, message: str) -> None:
         """An event about the pod that is said once only."""
         if (type, reason, message) not in self._told:
             self._told.add((type, reason, message))
             self.launcher.pod_event(type, reason, message)
-
-    def _next_retry(self, what: str, initial: float, limit: float) -> float:
-        self._retries[what] = min(self._retries.get(what, initial / 2) * 2, limit)
-        return self._retries[what]
 
     async def _new_sandbox(self, plan: Plan) -> tuple[bool, float | None]:
         if plan.sandbox_changed:
@@ -451,15 +447,14 @@ class PodWorker:
             await self.launcher.sandbox(self._cgroup)
         except SandboxFailure:
             self._relist = True
-            return False, self._next_retry("sandbox", *SANDBOX_RETRY)
+            return False, self._retries.next(retries.SANDBOX)
         await self.stopper.remove_old_sandboxes()
         return True, None
 
     async def _start(self, container: Obj) -> tuple[bool, float | None]:
         """Start one container unless it is backing off; returns whether it started, and when to try again."""
-        name, version = container["name"], (container["name"], spec.container_hash(container))
-        refused = self._start_moments.get(version, 0.0) - clock.time()
-        wait = max(self._crash_wait(container), self._image_wait(container), refused)
+        name = container["name"]
+        wait = max(self._crash_wait(container), self._retries.wait(container))
         if wait > 0:
             return False, wait
         latest = self.view.latest(name)
@@ -471,14 +466,12 @@ class PodWorker:
             await self._prune(name)
             self.report()
             if failure.reason in ("ErrImagePull", "ImagePullBackOff"):
-                self._image_moments[name, container["image"]] = clock.time() + self._until_next_pull(failure, container)
-                return False, self._image_wait(container)
+                retry_after = self.node.images.retry_after(self.pod, container)
+                return False, self._retries.image_failed(container, failure.reason, retry_after)
             if failure.reason == "RunContainerError":
                 await self._doubt_sandbox(name)
                 return True, None
-            # What becomes of the pod's status wakes this worker, and is no reason to try any sooner.
-            self._start_moments[version] = clock.time() + RETRY_SECONDS
-            return False, RETRY_SECONDS
+            return False, self._retries.refused(container)
         self._failures.pop(name, None)
         self._note(started)
         problem = await self.launcher.post_start(container, started)
@@ -490,15 +483,6 @@ class PodWorker:
             self.report()
         await self._prune(name)
         return True, None
-
-    def _until_next_pull(self, failure: StartFailure, container: Obj) -> float:
-        """A pull that failed is seen as such for a moment; then it backs off until it may be tried again."""
-        retry = max(self.node.images.retry_after(self.pod, container), 0.1)
-        return min(PULL_FAILURE_SHOWN, retry) if failure.reason == "ErrImagePull" else retry
-
-    def _image_wait(self, container: Obj) -> float:
-        """Seconds until a container whose image could not be had is looked at again."""
-        return max(0.0, self._image_moments.get((container["name"], container["image"]), 0.0) - clock.time())
 
     def _crash_wait(self, container: Obj) -> float:
         """Seconds that a crashed container must still wait, with the waiting state set accordingly."""

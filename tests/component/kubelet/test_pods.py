@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pynetes.kubelet.pod import RETRY_SECONDS
+from pynetes.kubelet.retries import RETRY_SECONDS
 from pynetes.machinery import clock, meta
 from pynetes.testing.node import BUSYBOX, NON_ROOT, Node, is_ready, make_pod, state
 
@@ -51,6 +51,17 @@ async def test_a_pod_that_ends_well_succeeds(node: Node) -> None:
     assert conditions["Ready"] == conditions["ContainersReady"] == ("False", "PodCompleted")
     assert conditions["Initialized"] == ("True", "PodCompleted")
     await node.delete("done")
+
+
+async def test_a_pod_that_somebody_else_declares_failed_is_stopped_and_stays_so(node: Node) -> None:
+    await node.create(make_pod("declared", "sleep", "3600", terminationGracePeriodSeconds=1))
+    await node.wait("declared", is_ready)
+    failed = {"status": {"phase": "Failed", "reason": "Because"}}
+    await node.client.patch("pods", "declared", failed, "default", type="merge", subresource="status")
+    pod = await node.wait("declared", lambda pod: "terminated" in state(pod))
+    assert (pod["status"]["phase"], pod["status"]["reason"]) == ("Failed", "Because")
+    assert not is_ready(pod)
+    await node.delete("declared")
 
 
 async def test_a_pod_that_ends_badly_fails(node: Node) -> None:
