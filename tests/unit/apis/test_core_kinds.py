@@ -383,11 +383,12 @@ def test_an_event_of_the_new_group_says_more(create):
     ]
 
 
-def test_an_event_of_the_new_group_changes_in_its_series_only(update):
+def test_an_event_of_the_new_group_changes_in_its_series_and_note_only(update):
     series = {"count": 2, "lastObservedTime": NEW_EVENT["eventTime"]}
     assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(series=series)).errors == []
-    assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(note="m", action="B")).errors == [
-        'message: Invalid value: "m": field is immutable',
+    assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(note="m")).errors == []
+    assert update("events.events.k8s.io", NEW_EVENT, lambda event: event.update(reason="S", action="B")).errors == [
+        'reason: Invalid value: "S": field is immutable',
         'action: Invalid value: "B": field is immutable',
     ]
 
