@@ -257,7 +257,7 @@ def test_every_controller_acts_as_an_account_that_has_a_role() -> None:
     bound = {
         subject["name"]
         for obj in default_objects()
-        if obj["kind"] == "ClusterRoleBinding"
+        if obj["kind"] in ("ClusterRoleBinding", "RoleBinding")
         for subject in obj.get("subjects") or []
         if subject.get("namespace") == "kube-system"
     }
