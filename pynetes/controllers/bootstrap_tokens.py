@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from pynetes.controllers.controller import Context, Controller, ignore_not_found
+from pynetes.controllers.serviceaccount_token import base64url
 from pynetes.machinery import clock, meta
 from pynetes.machinery.meta import Obj
 
@@ -24,9 +25,9 @@ _INFO = ("kube-public", "cluster-info")
 
 def detached_signature(content: str, token_id: str, token_secret: str) -> str:
     """A compact JWS (HS256) of `content`, with the content left out."""
-    header = _base64url(json.dumps({"alg": "HS256", "kid": token_id}, separators=(",", ":")).encode())
-    signed = f"{header}.{_base64url(content.encode())}"
-    return f"{header}..{_base64url(hmac.digest(token_secret.encode(), signed.encode(), hashlib.sha256))}"
+    header = base64url(json.dumps({"alg": "HS256", "kid": token_id}, separators=(",", ":")).encode())
+    signed = f"{header}.{base64url(content.encode())}"
+    return f"{header}..{base64url(hmac.digest(token_secret.encode(), signed.encode(), hashlib.sha256))}"
 
 
 def signing_tokens(secrets: Iterable[Obj]) -> dict[str, str]:
@@ -71,10 +72,6 @@ def _data(secret: Obj) -> dict[str, str]:
         except (binascii.Error, ValueError):
             continue
     return found
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class BootstrapSigner(Controller):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -346,47 +347,49 @@ def removal_time(csr: Obj) -> datetime:
     return min(times)
 
 
-class CertificateCleaner(Controller):
-    """Removes requests that are done or were never answered."""
+class _Cleaner(Controller):
+    """Removes each request of one kind when its time is over."""
 
-    name = "certificatesigningrequest-cleaner-controller"
-    account = "certificate-controller"
+    resource: ClassVar[str]
     workers = 1
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.requests = self.watch(REQUESTS, own_key)
+        self.requests = self.watch(self.resource, own_key)
 
-    async def reconcile(self, key: str) -> None:
-        csr = self.requests.get(key)
-        if csr is None:
-            return
-        left = (removal_time(csr) - clock.now()).total_seconds()
-        if left > 0:
-            self.queue.add_after(key, left + 1)
-            return
-        await ignore_not_found(self.client.delete(REQUESTS, meta.name(csr), uid=meta.uid(csr)))
-
-
-class PodCertificateRequestCleaner(Controller):
-    """Removes pods' requests a while after they were made: the kubelet has long seen the answer, or asked anew."""
-
-    name = "podcertificaterequest-cleaner-controller"
-    account = "podcertificaterequestcleaner"
-    workers = 1
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.requests = self.watch(POD_REQUESTS, own_key)
+    def end(self, request: Obj) -> datetime:
+        """When the request's time is over."""
+        raise NotImplementedError
 
     async def reconcile(self, key: str) -> None:
         request = self.requests.get(key)
         if request is None:
             return
-        end = clock.parse_time(request["metadata"]["creationTimestamp"]) + POD_REQUEST_LIFE
-        left = (end - clock.now()).total_seconds()
+        left = (self.end(request) - clock.now()).total_seconds()
         if left > 0:
             self.queue.add_after(key, left + 1)
             return
         namespace, name = meta.split_key(key)
-        await ignore_not_found(self.client.delete(POD_REQUESTS, name, namespace, uid=meta.uid(request)))
+        await ignore_not_found(self.client.delete(self.resource, name, namespace or None, uid=meta.uid(request)))
+
+
+class CertificateCleaner(_Cleaner):
+    """Removes requests that are done or were never answered."""
+
+    name = "certificatesigningrequest-cleaner-controller"
+    account = "certificate-controller"
+    resource = REQUESTS
+
+    def end(self, request: Obj) -> datetime:
+        return removal_time(request)
+
+
+class PodCertificateRequestCleaner(_Cleaner):
+    """Removes pods' requests a while after they were made: the kubelet has long seen the answer, or asked anew."""
+
+    name = "podcertificaterequest-cleaner-controller"
+    account = "podcertificaterequestcleaner"
+    resource = POD_REQUESTS
+
+    def end(self, request: Obj) -> datetime:
+        return clock.parse_time(request["metadata"]["creationTimestamp"]) + POD_REQUEST_LIFE

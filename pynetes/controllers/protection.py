@@ -5,8 +5,9 @@ The finalizer is put on at creation (by admission, and here for what was made be
 and nothing uses it any more, it is taken off.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from pynetes.client.informer import Informer
 from pynetes.controllers import pods
 from pynetes.controllers.controller import Context, Controller, ignore_not_found, own_key
 from pynetes.machinery import meta
@@ -146,21 +147,17 @@ class AttributesClassProtection(_Protection):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.classes = self.watch(self.resource, own_key)
-        self.claims = self.watch(
-            "persistentvolumeclaims", self._claim_changed, indexers={"attributes class": attributes_classes_of}
-        )
-        self.volumes = self.watch(
-            "persistentvolumes", self._volume_changed, indexers={"attributes class": attributes_class_of_volume}
-        )
+        self.claims = self._watch_users("persistentvolumeclaims", attributes_classes_of)
+        self.volumes = self._watch_users("persistentvolumes", attributes_class_of_volume)
 
-    def _claim_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        """What a claim names no longer may now be free."""
-        before, after = (attributes_classes_of(claim) if claim else [] for claim in (old, new))
-        return set(before) - set(after)
+    def _watch_users(self, resource: str, classes_of: Callable[[Obj], list[str]]) -> Informer:
+        """Follow objects that name classes; what one names no longer may now be free."""
 
-    def _volume_changed(self, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        before, after = (attributes_class_of_volume(volume) if volume else [] for volume in (old, new))
-        return set(before) - set(after)
+        def changed(old: Obj | None, new: Obj | None) -> Iterable[str]:
+            before, after = (classes_of(obj) if obj else [] for obj in (old, new))
+            return set(before) - set(after)
+
+        return self.watch(resource, changed, indexers={"attributes class": classes_of})
 
     async def reconcile(self, key: str) -> None:
         await self.protect(self.classes.get(key))

@@ -25,7 +25,8 @@ ACCOUNT_UID = "kubernetes.io/service-account.uid"
 _ISSUER = "kubernetes/serviceaccount"
 
 
-def _base64url(data: bytes) -> str:
+def base64url(data: bytes) -> str:
+    """Base64 for URLs, unpadded, as a JWS has it."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
@@ -40,7 +41,7 @@ class TokenSigner:
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        self._key_id = _base64url(hashlib.sha256(public).digest())
+        self._key_id = base64url(hashlib.sha256(public).digest())
 
     def token(self, account: Obj, secret: Obj) -> str:
         """The token of `account` that lives as long as `secret`."""
@@ -56,8 +57,8 @@ class TokenSigner:
         algorithm = "RS256" if isinstance(self._key, rsa.RSAPrivateKey) else f"ES{self._key.curve.key_size}"
         header = {"alg": algorithm, "kid": self._key_id}
         parts = (json.dumps(part, separators=(",", ":")).encode() for part in (header, claims))
-        message = ".".join(_base64url(part) for part in parts)
-        return f"{message}.{_base64url(self._sign(message.encode()))}"
+        message = ".".join(base64url(part) for part in parts)
+        return f"{message}.{base64url(self._sign(message.encode()))}"
 
     def _sign(self, message: bytes) -> bytes:
         if isinstance(self._key, rsa.RSAPrivateKey):

@@ -1,6 +1,8 @@
 """An autoscaler against the API server and a metrics API that is played."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,30 @@ from pynetes.controllers.options import Options
 from pynetes.machinery import clock, meta
 
 World = Any
+
+
+@contextlib.asynccontextmanager
+async def autoscaler(
+    world: World, options: Options, path: str, answer: Callable[[web.Request], Awaitable[web.Response]]
+) -> AsyncIterator[None]:
+    """The controller at work, with a metrics API that has this answer at this path."""
+    application = web.Application()
+    application.router.add_get(path, answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    context = Context(world.server.client(), options)
+    async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}") as metrics:
+        controller = HorizontalPodAutoscalerController(context)
+        controller.metrics = MetricsClient(metrics)
+        tasks = [asyncio.create_task(context.informers.run()), asyncio.create_task(controller.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await runner.cleanup()
 
 
 @pytest.mark.options(controllers=["*", "-horizontal-pod-autoscaler-controller"])
@@ -33,13 +59,6 @@ async def test_an_autoscaler_scales_by_cpu_and_says_so(world: World, deployment:
         ]
         return web.json_response({"items": items})
 
-    application = web.Application()
-    application.router.add_get("/apis/metrics.k8s.io/v1beta1/namespaces/default/pods", pod_metrics)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
     made = deployment(replicas=2)
     made["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
     await world.create("deployments.apps", made)
@@ -54,11 +73,7 @@ async def test_an_autoscaler_scales_by_cpu_and_says_so(world: World, deployment:
         horizontal_pod_autoscaler_cpu_initialization_period=0,
         horizontal_pod_autoscaler_downscale_stabilization=0.5,
     )
-    context = Context(world.server.client(), options)
-    async with Client(f"http://127.0.0.1:{port}") as metrics:
-        controller = HorizontalPodAutoscalerController(context)
-        controller.metrics = MetricsClient(metrics)
-        tasks = [asyncio.create_task(context.informers.run()), asyncio.create_task(controller.run())]
+    async with autoscaler(world, options, "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods", pod_metrics):
         target = {"type": "Utilization", "averageUtilization": 50}
         spec = {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
@@ -66,32 +81,26 @@ async def test_an_autoscaler_scales_by_cpu_and_says_so(world: World, deployment:
             "maxReplicas": 4,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         }
-        try:
-            await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
+        await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
 
-            async def scaled(count: int) -> Any:
-                found = await world.get("horizontalpodautoscalers.autoscaling", "h")
-                status = found.get("status", {})
-                same = status.get("currentReplicas") == count == status.get("desiredReplicas")
-                return status if same and len(await world.names("pods")) == count else None
+        async def scaled(count: int) -> Any:
+            found = await world.get("horizontalpodautoscalers.autoscaling", "h")
+            status = found.get("status", {})
+            same = status.get("currentReplicas") == count == status.get("desiredReplicas")
+            return status if same and len(await world.names("pods")) == count else None
 
-            status = await world.eventually(lambda: scaled(4))
-            current = status["currentMetrics"][0]["resource"]["current"]
-            assert current == {"averageUtilization": 90, "averageValue": "900m"}
-            conditions = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
-            assert conditions["ScalingActive"] == ("True", "ValidMetricFound")
-            assert conditions["ScalingLimited"] == ("True", "TooManyReplicas")
-            assert "New size: 4; reason: cpu resource utilization (percentage of request) above target" in (
-                await world.eventually(lambda: world.events("SuccessfulRescale"))
-            )
-            used["cpu"] = "100m"
-            await world.eventually(lambda: scaled(1))
-            assert "New size: 1; reason: All metrics below target" in await world.events("SuccessfulRescale")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await runner.cleanup()
+        status = await world.eventually(lambda: scaled(4))
+        current = status["currentMetrics"][0]["resource"]["current"]
+        assert current == {"averageUtilization": 90, "averageValue": "900m"}
+        conditions = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+        assert conditions["ScalingActive"] == ("True", "ValidMetricFound")
+        assert conditions["ScalingLimited"] == ("True", "TooManyReplicas")
+        assert "New size: 4; reason: cpu resource utilization (percentage of request) above target" in (
+            await world.eventually(lambda: world.events("SuccessfulRescale"))
+        )
+        used["cpu"] = "100m"
+        await world.eventually(lambda: scaled(1))
+        assert "New size: 1; reason: All metrics below target" in await world.events("SuccessfulRescale")
 
 
 @pytest.mark.options(controllers=["*", "-horizontal-pod-autoscaler-controller"])
@@ -101,19 +110,9 @@ async def test_what_an_autoscaler_emptied_it_fills_again(world: World, deploymen
     async def queue_length(request: web.Request) -> web.Response:
         return web.json_response({"items": [{"metricName": "q", "timestamp": clock.timestamp(), **queued}]})
 
-    application = web.Application()
-    application.router.add_get("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q", queue_length)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
     await world.create("deployments.apps", deployment(replicas=1))
     options = Options(horizontal_pod_autoscaler_sync_period=0.2, horizontal_pod_autoscaler_downscale_stabilization=0.5)
-    context = Context(world.server.client(), options)
-    async with Client(f"http://127.0.0.1:{port}") as metrics:
-        controller = HorizontalPodAutoscalerController(context)
-        controller.metrics = MetricsClient(metrics)
-        tasks = [asyncio.create_task(context.informers.run()), asyncio.create_task(controller.run())]
+    async with autoscaler(world, options, "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q", queue_length):
         external = {"metric": {"name": "q"}, "target": {"type": "Value", "averageValue": "100"}}
         spec = {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
@@ -128,25 +127,19 @@ async def test_what_an_autoscaler_emptied_it_fills_again(world: World, deploymen
             target = await world.get("deployments.apps", "web")
             return target["spec"]["replicas"] == replicas and conditions.get("ScaledToZero") == (emptied, reason)
 
-        try:
-            await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
-            await world.eventually(lambda: at(3, "False", "NotScaledToZero"))
-            queued["value"] = "0"
-            await world.eventually(lambda: at(0, "True", "ScaledToZero"))
-            queued["value"] = "200"
-            await world.eventually(lambda: at(2, "False", "NotScaledToZero"))
-            await world.patch("deployments.apps", "web", {"spec": {"replicas": 0}})
+        await world.create("horizontalpodautoscalers.autoscaling", {"metadata": {"name": "h"}, "spec": spec})
+        await world.eventually(lambda: at(3, "False", "NotScaledToZero"))
+        queued["value"] = "0"
+        await world.eventually(lambda: at(0, "True", "ScaledToZero"))
+        queued["value"] = "200"
+        await world.eventually(lambda: at(2, "False", "NotScaledToZero"))
+        await world.patch("deployments.apps", "web", {"spec": {"replicas": 0}})
 
-            async def switched_off() -> bool:
-                found = (await world.get("horizontalpodautoscalers.autoscaling", "h")).get("status", {})
-                return any(c["reason"] == "ScalingDisabled" for c in found.get("conditions") or [])
+        async def switched_off() -> bool:
+            found = (await world.get("horizontalpodautoscalers.autoscaling", "h")).get("status", {})
+            return any(c["reason"] == "ScalingDisabled" for c in found.get("conditions") or [])
 
-            await world.eventually(switched_off)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await runner.cleanup()
+        await world.eventually(switched_off)
 
 
 @pytest.mark.options(controllers=["*", "-horizontal-pod-autoscaler-controller"])
